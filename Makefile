@@ -1,0 +1,52 @@
+# Ovenbridge. `make run` shows it living, `make test` proves it, `make bench` measures it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .stamps
+# Microsoft's own Python worker library; says it wants 3.13 and runs on 3.11 (tests/runtime).
+RUNTIME := azure-functions-runtime==1.3.0
+WORKERS ?= auto
+ARGS ?=
+
+.PHONY: run test bench check format clean help
+
+help: ## show what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(STAMPS)/local ## a living bakery on http://127.0.0.1:7071; Ctrl-C stops it
+	@$(BIN)/python -m local.bakery $(ARGS)
+
+test: $(STAMPS)/dev $(STAMPS)/runtime check ## install what the tests need and run them all
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark" $(ARGS)
+
+bench: $(STAMPS)/dev ## measure, each figure beside a yardstick of the same minute
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+check: $(STAMPS)/dev ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMPS)/dev ## put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## forget what was installed and stored
+	rm -rf $(VENV) $(STAMPS) .runtime-library data
+
+$(STAMPS)/venv:
+	@mkdir -p $(STAMPS)
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh local/make_venv.sh
+	@touch $@
+
+$(STAMPS)/local: $(STAMPS)/venv requirements.txt requirements-local.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-local.txt
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/venv requirements.txt requirements-local.txt requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(STAMPS)/local
+
+$(STAMPS)/runtime: $(STAMPS)/dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python --upgrade --target .runtime-library $(RUNTIME)
+	@touch $@

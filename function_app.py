@@ -1,0 +1,33 @@
+"""The cloud app: webhooks, external requests, equipment and alert API, polling, callback delivery."""
+
+import azure.functions as func
+
+from functions import (
+    access,
+    alerts,
+    audit,
+    deliveries,
+    equipment,
+    external_requests,
+    force_bridge,
+    health,
+    hooks,
+    iot,
+    polling,
+)
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+for surface in (
+    access,
+    alerts,
+    audit,
+    deliveries,
+    equipment,
+    external_requests,
+    force_bridge,
+    health,
+    hooks,
+    iot,
+    polling,
+):
+    app.register_functions(surface.bp)

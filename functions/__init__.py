@@ -1,0 +1,1 @@
+"""Triggers only: parse, one call into ``shared``, respond. One blueprint module per surface."""

@@ -1,0 +1,1 @@
+"""Everything that is true without Azure Functions. Nothing in here imports ``azure.functions``."""

@@ -1,0 +1,215 @@
+"""The errors of Ovenbridge.
+
+::
+
+    OvenbridgeError
+    ├── InvalidInput          400  the caller's words are wrong; names the field
+    │   └── UnsafeTarget      400  an address we will not connect to
+    ├── Unauthorized          401  nobody we know
+    ├── Forbidden             403  known, but not allowed to do this
+    ├── NotFound              404
+    ├── Conflict              409  exists already, or not possible in this state
+    ├── LengthRequired        411  a chunked body arrived empty
+    ├── PreconditionFailed    412  somebody else changed it first
+    ├── PayloadTooLarge       413
+    ├── UnsupportedMediaType  415
+    ├── TooManyRequests       429  carries retry_after
+    ├── Unavailable           503  a backend is away; carries retry_after
+    ├── BrokenSettings             the process cannot start like this
+    └── DeviceError                a device could not be read
+        ├── DeviceAuthenticationError   it refused our credentials
+        ├── DeviceConnectionError       it could not be reached
+        ├── DeviceTimeout               it did not answer in time
+        └── DeviceProtocolError         it answered something we cannot read
+
+A foreign library's exception is translated into one of these once, at the boundary
+(``raise ... from err``), into a sentence that tells a person what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = [
+    "BrokenSettings",
+    "Conflict",
+    "DeviceAuthenticationError",
+    "DeviceConnectionError",
+    "DeviceError",
+    "DeviceProtocolError",
+    "DeviceTimeout",
+    "FieldProblem",
+    "Forbidden",
+    "InvalidInput",
+    "LengthRequired",
+    "NotFound",
+    "OvenbridgeError",
+    "PayloadTooLarge",
+    "PreconditionFailed",
+    "TooManyRequests",
+    "Unauthorized",
+    "Unavailable",
+    "UnsafeTarget",
+    "UnsupportedMediaType",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One thing that is wrong with one field."""
+
+    field: str
+    """Where it is, as the caller wrote it: ``iot_endpoint``, ``credentials.token_url``, ``signals.temperature.at``."""
+    problem: str
+    """What is wrong and what would be right. Never the rejected value: it may be a secret."""
+
+
+class OvenbridgeError(Exception):
+    """Anything Ovenbridge says no with. ``detail`` is a sentence for a person."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidInput(OvenbridgeError):
+    """The caller's words are wrong. Nothing was stored."""
+
+    status = 400
+    title = "Invalid input"
+
+    def __init__(self, detail: str, *, field: str | None = None, problems: Sequence[FieldProblem] = ()) -> None:
+        super().__init__(detail)
+        self.problems: tuple[FieldProblem, ...] = tuple(problems) or (
+            (FieldProblem(field, detail),) if field is not None else ()
+        )
+
+
+class UnsafeTarget(InvalidInput):
+    """An address that Ovenbridge will not connect to (SSRF guard)."""
+
+    title = "Unsafe target"
+
+
+class Unauthorized(OvenbridgeError):
+    """The caller is nobody we know."""
+
+    status = 401
+    title = "Not signed in"
+
+
+class Forbidden(OvenbridgeError):
+    """The caller is known and may not do this."""
+
+    status = 403
+    title = "Not allowed"
+
+
+class NotFound(OvenbridgeError):
+    """There is no such thing."""
+
+    status = 404
+    title = "Not found"
+
+
+class Conflict(OvenbridgeError):
+    """It exists already, or its state does not allow this."""
+
+    status = 409
+    title = "Conflict"
+
+
+class LengthRequired(OvenbridgeError):
+    """A chunked body arrived empty: the Functions host passes bodies only with a Content-Length."""
+
+    status = 411
+    title = "Content-Length required"
+
+
+class PreconditionFailed(OvenbridgeError):
+    """The etag is stale: somebody else changed it first. Read it again, then repeat the change."""
+
+    status = 412
+    title = "Changed in the meantime"
+
+
+class PayloadTooLarge(OvenbridgeError):
+    """The body is over the limit."""
+
+    status = 413
+    title = "Body too large"
+
+
+class UnsupportedMediaType(OvenbridgeError):
+    """The body is not of a type this route reads."""
+
+    status = 415
+    title = "Unsupported media type"
+
+
+class TooManyRequests(OvenbridgeError):
+    """The caller is too fast."""
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+        """Seconds to wait before the next try."""
+
+
+class Unavailable(OvenbridgeError):
+    """A backend (store, queue, vault) is away or throttles us. Nothing is lost; try again."""
+
+    status = 503
+    title = "Temporarily unavailable"
+
+    def __init__(self, detail: str, *, retry_after: float = 5.0) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+        """Seconds to wait before the next try."""
+
+
+class BrokenSettings(OvenbridgeError):
+    """The process cannot start with these settings. The detail names the setting and what to write."""
+
+    title = "Broken settings"
+
+
+class DeviceError(OvenbridgeError):
+    """A device could not be read."""
+
+    status = 502
+    title = "Device error"
+    code: ClassVar[str] = "device_error"
+    """Stable word for connection logs and clients."""
+
+
+class DeviceAuthenticationError(DeviceError):
+    """The device refused our credentials. Polling faster does not help."""
+
+    code = "authentication_failed"
+
+
+class DeviceConnectionError(DeviceError):
+    """The device could not be reached: name, route, port or certificate."""
+
+    code = "cannot_connect"
+
+
+class DeviceTimeout(DeviceError):
+    """The device did not answer in time."""
+
+    code = "timeout"
+
+
+class DeviceProtocolError(DeviceError):
+    """The device answered something we cannot read."""
+
+    code = "unexpected_answer"

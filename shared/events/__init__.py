@@ -1,0 +1,6 @@
+"""Events: what happened, the catalogue of types, and publishing."""
+
+from shared.events.model import Event
+from shared.events.publish import EventLog, Subscriber
+
+__all__ = ["Event", "EventLog", "Subscriber"]

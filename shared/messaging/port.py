@@ -1,0 +1,120 @@
+"""The queue port. Two implementations: ``service_bus.py`` (Azure) and ``sqlite.py`` (embedded).
+
+Sending is what ``shared/`` does. Receiving is what a host does: the Functions host in Azure, ``local/`` elsewhere;
+it calls the queue function and settles the message by how that ended (return: complete, exception: abandon).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+__all__ = ["DeadLetter", "Outgoing", "Queue", "QueueDepth", "QueueReceiver", "Received"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send."""
+
+    body: bytes
+    """At most 200 KB, so that it fits a Service Bus message with its properties. Carry keys, not payloads."""
+    message_id: str
+    """Deterministic: the queue drops an id it saw within its duplicate window. **A retry needs a new one.**"""
+    at: datetime | None = None
+    """Not before this time; ``None``: now."""
+    correlation_id: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Application properties, e.g. ``traceparent``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message under lock."""
+
+    body: bytes
+    message_id: str
+    sequence_number: int
+    delivery_count: int
+    """1 at the first delivery."""
+    enqueued_at: datetime
+    correlation_id: str | None
+    properties: Mapping[str, str]
+    lock_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was given up, with the reason."""
+
+    message: Received
+    reason: str
+    dead_lettered_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """How much waits."""
+
+    active: int
+    scheduled: int
+    locked: int
+    dead_lettered: int
+    oldest_active: datetime | None
+    """When the oldest message that could be received now became due."""
+
+
+class Queue(Protocol):
+    """The sending side."""
+
+    async def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        """Durably accepted when it returns; all or none. Raises ``Unavailable``, ``InvalidInput`` (too large,
+        unknown queue)."""
+        ...
+
+    async def check(self) -> None:
+        """Can we send? Returns, or raises ``Unavailable`` with what to do. For the readiness probe."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections. Never needed for durability."""
+        ...
+
+
+class QueueReceiver(Protocol):
+    """The receiving side, for a host."""
+
+    async def receive(self, queue: str, limit: int) -> list[Received]:
+        """Wait until at least one message is due, then lock and return up to ``limit``, oldest first. A lock that is
+        not settled within the queue's lock time makes the message due again. Cancel it to stop waiting: a message
+        is either returned or not locked."""
+        ...
+
+    async def complete(self, queue: str, received: Received) -> None:
+        """Done: remove it. A lost lock is no error: the message will come again and its effect is idempotent."""
+        ...
+
+    async def abandon(self, queue: str, received: Received) -> None:
+        """Failed: due again at once, or dead-lettered after the queue's maximum of deliveries."""
+        ...
+
+    async def dead_letter(self, queue: str, received: Received, reason: str) -> None:
+        """Given up: moved aside with the reason."""
+        ...
+
+    async def renew(self, queue: str, received: Received) -> None:
+        """Hold the lock for another lock time."""
+        ...
+
+    async def dead_letters(self, queue: str, limit: int) -> list[DeadLetter]:
+        """Look at what was given up, oldest first."""
+        ...
+
+    async def redrive(self, queue: str, limit: int) -> int:
+        """Send given-up messages again, under fresh message ids; how many."""
+        ...
+
+    async def depth(self, queue: str) -> QueueDepth:
+        """How much waits."""
+        ...

@@ -1,0 +1,254 @@
+"""The one place that decides which backend runs and who is plugged into whom.
+
+Every service is built on first use, once per process, inside the running loop; heavy libraries are imported where
+they are needed. Handlers call :func:`services`; tests put their own in place with :func:`use`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from shared.clock import Clock, SystemClock
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.access.identify import Access
+    from shared.alerts.rules import AlertRules
+    from shared.alerts.service import Alerts
+    from shared.audit.log import AuditLog
+    from shared.callbacks.delivery import Deliveries
+    from shared.callbacks.registry import Callbacks
+    from shared.collection.health import ConnectionHealth
+    from shared.collection.ingest import Ingest
+    from shared.collection.poll import Polling
+    from shared.connectors.factory import ConnectorFactory
+    from shared.equipment.registry import EquipmentRegistry
+    from shared.events import EventLog
+    from shared.inbox.service import Inbox
+    from shared.messaging import Queue, QueueReceiver
+    from shared.messaging.sqlite import SqliteQueue
+    from shared.outgoing.http import OutgoingHttp
+    from shared.outgoing.targets import TargetPolicy
+    from shared.platforms.operations1.requests import ExternalRequests
+    from shared.secrets import Vault
+    from shared.sqlite_file import SqliteFile
+    from shared.storage import DocumentStore
+    from shared.telemetry.readings import Readings
+
+__all__ = ["Services", "services", "use"]
+
+
+class Services:
+    """Everything a handler may need, plugged together."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+
+    # Floor 1: backends -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _file(self) -> SqliteFile:
+        from shared.sqlite_file import SqliteFile
+
+        return SqliteFile.open(self.settings.data_dir / "ovenbridge.db")
+
+    @cached_property
+    def store(self) -> DocumentStore:
+        """Documents."""
+        from shared.storage.sqlite import SqliteStore
+
+        return SqliteStore(self._file, self.clock)
+
+    @cached_property
+    def _sqlite_queue(self) -> SqliteQueue:
+        from shared.messaging.sqlite import SqliteQueue
+
+        return SqliteQueue(self._file, self.clock)
+
+    @property
+    def queue(self) -> Queue:
+        """Where messages are sent."""
+        return self._sqlite_queue
+
+    @property
+    def receiver(self) -> QueueReceiver:
+        """Where the local host receives them. In Azure the Functions host does."""
+        return self._sqlite_queue
+
+    @cached_property
+    def vault(self) -> Vault:
+        """Credentials."""
+        from shared.secrets.file_vault import FileVault
+
+        return FileVault(self.settings.data_dir / "vault", self.clock)
+
+    @cached_property
+    def targets(self) -> TargetPolicy:
+        """Which addresses we connect to."""
+        from shared.outgoing.targets import TargetPolicy
+
+        return TargetPolicy(
+            allow_private=self.settings.allow_private_targets, allow_http=self.settings.allow_http_targets
+        )
+
+    @cached_property
+    def http(self) -> OutgoingHttp:
+        """All outgoing HTTP."""
+        from shared.outgoing.http import OutgoingHttp
+
+        return OutgoingHttp(self.targets)
+
+    # Floor 2 -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """Who changed what."""
+        from shared.audit.log import AuditLog
+
+        return AuditLog(self.store, self.clock)
+
+    @cached_property
+    def events(self) -> EventLog:
+        """What happened, and telling it."""
+        from shared.events import EventLog
+
+        return EventLog(self.store, self.clock, (self.callbacks,))
+
+    @cached_property
+    def connectors(self) -> ConnectorFactory:
+        """Ways to read a device."""
+        from shared.connectors.factory import ConnectorFactory
+
+        return ConnectorFactory(self.http, self.targets, self.clock)
+
+    # Floor 3 -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def access(self) -> Access:
+        """Who is calling."""
+        from shared.access.identify import Access
+
+        return Access(self.store, self.settings, self.audit, self.clock)
+
+    @cached_property
+    def equipment(self) -> EquipmentRegistry:
+        """The machines."""
+        from shared.equipment.registry import EquipmentRegistry
+
+        return EquipmentRegistry(self.store, self.vault, self.audit, self.targets, self.clock)
+
+    @cached_property
+    def readings(self) -> Readings:
+        """What the machines said."""
+        from shared.telemetry.readings import Readings
+
+        return Readings(self.store, self.clock, retention_days=self.settings.readings_retention_days)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """What came in from outside, as it came."""
+        from shared.inbox.service import Inbox
+
+        return Inbox(self.store, self.queue, self.audit, self.clock)
+
+    # Floor 4 -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def callbacks(self) -> Callbacks:
+        """Who wants to be told; the subscriber of all events."""
+        from shared.callbacks.registry import Callbacks
+
+        return Callbacks(self.store, self.queue, self.vault, self.audit, self.targets, self.clock)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """Telling them."""
+        from shared.callbacks.delivery import Deliveries
+        from shared.platforms.force_bridge.notification import render
+
+        return Deliveries(
+            self.store,
+            self.queue,
+            self.http,
+            self.callbacks,
+            self.audit,
+            self.clock,
+            dialects={"force": render},
+            base_url=self.settings.base_url,
+            timeout_seconds=self.settings.delivery_timeout_seconds,
+            retry_seconds=self.settings.delivery_retry_seconds,
+        )
+
+    @cached_property
+    def alert_rules(self) -> AlertRules:
+        """What counts as wrong."""
+        from shared.alerts.rules import AlertRules
+
+        return AlertRules(self.store, self.audit, self.clock)
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """What is wrong now, and who has seen it."""
+        from shared.alerts.service import Alerts
+
+        return Alerts(self.store, self.alert_rules, self.events, self.audit, self.clock)
+
+    # Floor 5 -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def health(self) -> ConnectionHealth:
+        """Whether the machines can be reached."""
+        from shared.collection.health import ConnectionHealth
+
+        return ConnectionHealth(self.store, self.clock)
+
+    @cached_property
+    def ingest(self) -> Ingest:
+        """The one way every reading takes."""
+        from shared.collection.ingest import Ingest
+
+        return Ingest(self.readings, self.alerts, self.health, self.events)
+
+    @cached_property
+    def polling(self) -> Polling:
+        """Planning polls and reading devices."""
+        from shared.collection.poll import Polling
+
+        return Polling(
+            self.store,
+            self.queue,
+            self.equipment,
+            self.connectors,
+            self.health,
+            self.ingest,
+            self.clock,
+            deadline_seconds=self.settings.poll_deadline_seconds,
+        )
+
+    # Floor 6: platforms ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def external_requests(self) -> ExternalRequests:
+        """A worker's instruction asks for a value."""
+        from shared.platforms.operations1.requests import ExternalRequests
+
+        return ExternalRequests(self.store, self.readings, self.equipment, self.audit, self.clock)
+
+
+_services: Services | None = None
+
+
+def services() -> Services:
+    """The services of this process, built from the environment on first use."""
+    global _services
+    if _services is None:
+        _services = Services(Settings.from_environment())
+    return _services
+
+
+def use(replacement: Services | None) -> None:
+    """Put other services in place (``None``: build anew from the environment); for tests and the local host."""
+    global _services
+    _services = replacement

@@ -1,0 +1,102 @@
+"""All settings, typed, with their default, unit and danger. The name of a field in upper case is the variable.
+
+``local.settings.sample.json`` and ``docs/settings.md`` are checked against this model by a test.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from shared.errors import BrokenSettings
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseModel):
+    """What a deployment can choose. Read once per process with :meth:`from_environment`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    data_dir: Path = Field(Path("data"), description="Folder of the embedded store, queues and vault.")
+    public_url: str = Field(
+        "",
+        description="How callers reach us, e.g. https://ovenbridge.example.com. Goes into links and Location headers. "
+        "Empty: WEBSITE_HOSTNAME in Azure, else http://127.0.0.1:7071.",
+    )
+    access_mode: Literal["tokens", "developer"] = Field(
+        "tokens",
+        description="developer: every caller is an administrator. Danger: only ever on a loopback address.",
+    )
+    allow_private_targets: bool = Field(
+        False,
+        description="May ovens and callbacks have private addresses? On under `python -m local`, because plants are "
+        "private. Danger in Azure: callers could reach into the virtual network.",
+    )
+    allow_http_targets: bool = Field(
+        False, description="May targets use http:// instead of https://? On under `python -m local`."
+    )
+    max_body_bytes: int = Field(1_048_576, ge=1024, le=104_857_600, description="Largest request body, in bytes.")
+    delivery_timeout_seconds: float = Field(
+        10.0, gt=0, le=45, description="How long a subscriber may take to answer. Below the queue's lock of 60 s."
+    )
+    delivery_retry_seconds: float = Field(
+        10.0, gt=0, le=3600, description="Pause between retries of a notification (FORCE Bridge: 10 s)."
+    )
+    poll_deadline_seconds: float = Field(
+        20.0, gt=0, le=60, description="Hard deadline for reading one device, whatever its own timeout says."
+    )
+    readings_retention_days: int = Field(90, ge=1, le=3650, description="How long single readings are kept, in days.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+    website_hostname: str = Field("", description="Set by Azure: the host name of the app.")
+    serves_loopback: bool = Field(
+        False, description="Set by `python -m local` when it is bound to a loopback address; never set it by hand."
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _plain_origin(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("write a full address such as https://ovenbridge.example.com")
+        return value.rstrip("/")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from environment variables (Functions app settings arrive as such).
+
+        Raises:
+            BrokenSettings: a value cannot be used; the sentence names the variable and what to write.
+        """
+        source = os.environ if environment is None else environment
+        given = {name: source[name.upper()] for name in cls.model_fields if source.get(name.upper(), "") != ""}
+        try:
+            settings = cls.model_validate(given)
+        except ValidationError as err:
+            first = err.errors(include_url=False, include_input=False)[0]
+            name = str(first["loc"][0]).upper() if first["loc"] else "?"
+            raise BrokenSettings(f"{name} is not usable: {first['msg']}.") from err
+        settings.refuse_dangerous_combinations()
+        return settings
+
+    def refuse_dangerous_combinations(self) -> None:
+        """Name combinations that would open the house.
+
+        Raises:
+            BrokenSettings: developer access on an address that others can reach.
+        """
+        if self.access_mode == "developer" and not self.serves_loopback:
+            raise BrokenSettings(
+                "ACCESS_MODE=developer makes every caller an administrator and is only allowed under "
+                "`python -m local` on a loopback address. Set ACCESS_MODE=tokens."
+            )
+
+    @property
+    def base_url(self) -> str:
+        """How callers reach us, without a slash at the end."""
+        if self.public_url:
+            return self.public_url
+        return f"https://{self.website_hostname}" if self.website_hostname else "http://127.0.0.1:7071"

@@ -1,0 +1,46 @@
+"""Documents: the port, the typed query, and the backends behind it."""
+
+from shared.storage.port import (
+    BatchOperation,
+    Create,
+    Delete,
+    Document,
+    DocumentStore,
+    Increment,
+    Page,
+    PartitionKey,
+    Patch,
+    PatchOperation,
+    RemovePath,
+    Replace,
+    SetPath,
+    Stored,
+    every,
+)
+from shared.storage.query import Bucket, BucketQuery, Condition, Equals, In, IsDefined, Query, Range
+
+__all__ = [
+    "BatchOperation",
+    "Bucket",
+    "BucketQuery",
+    "Condition",
+    "Create",
+    "Delete",
+    "Document",
+    "DocumentStore",
+    "Equals",
+    "In",
+    "Increment",
+    "IsDefined",
+    "Page",
+    "PartitionKey",
+    "Patch",
+    "PatchOperation",
+    "Query",
+    "Range",
+    "RemovePath",
+    "Replace",
+    "SetPath",
+    "Stored",
+    "every",
+]
