@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shared.collection.health import ConnectionHealth
     from shared.collection.ingest import Ingest
     from shared.collection.poll import Polling
-    from shared.connectors.factory import ConnectorFactory
+    from shared.connectors import Connectors
     from shared.equipment.registry import EquipmentRegistry
     from shared.events import EventLog
     from shared.inbox.service import Inbox
@@ -119,7 +119,7 @@ class Services:
     @cached_property
     def connectors(self) -> ConnectorFactory:
         """Ways to read a device."""
-        from shared.connectors.factory import ConnectorFactory
+        from shared.connectors import Connectors
 
         return ConnectorFactory(self.http, self.targets, self.clock)
 

@@ -45,6 +45,11 @@ class Caller:
     how: str
     """How we know: ``loopback``, ``api_token``, ``function_key``, ``system``."""
 
+    @property
+    def actor(self) -> dict[str, str]:
+        """How the audit log names the caller."""
+        return {"id": self.id, "name": self.name, "how": self.how}
+
     def may(self, role: Role) -> bool:
         """Does one of the caller's roles include this one?"""
         return any(role in _INCLUDES[own] for own in self.roles)
