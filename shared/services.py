@@ -46,6 +46,12 @@ class Services:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
 
+    async def close(self) -> None:
+        """Let go of connections and files, as far as they were opened. Never needed for durability."""
+        for name in ("http", "_sqlite_queue", "store"):
+            if name in self.__dict__:
+                await self.__dict__[name].close()
+
     # Floor 1: backends -------------------------------------------------------------------------------------------
 
     @cached_property
@@ -117,11 +123,11 @@ class Services:
         return EventLog(self.store, self.clock, (self.callbacks,))
 
     @cached_property
-    def connectors(self) -> ConnectorFactory:
+    def connectors(self) -> Connectors:
         """Ways to read a device."""
         from shared.connectors import Connectors
 
-        return ConnectorFactory(self.http, self.targets, self.clock)
+        return Connectors(self.http, self.clock)
 
     # Floor 3 -----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,59 @@
+"""What many tests need: a clock that stands still, a house over a temporary folder, the app's functions to call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from shared import services as services_module
+from shared.clock import ManualClock
+from shared.services import Services
+from shared.settings import Settings
+from tests.api import Api, Drained, drain_queues, run_timer
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Stands at 2026-11-21T10:00:00Z until it is moved."""
+    return ManualClock(datetime(2026, 11, 21, 10, tzinfo=UTC))
+
+
+@pytest.fixture
+async def house(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Services]:
+    """The services over the embedded backends in a temporary folder, as ``services()`` of this test."""
+    settings = Settings(
+        data_dir=tmp_path / "data",
+        allow_private_targets=True,
+        allow_http_targets=True,
+        access_mode="developer",
+        serves_loopback=True,
+    )
+    built = Services(settings, clock)
+    services_module.use(built)
+    try:
+        yield built
+    finally:
+        services_module.use(None)
+        await built.close()
+
+
+@pytest.fixture
+def api(house: Services) -> Api:
+    """``await api.get("/api/v1/equipment")`` calls the function in-process, as the developer on loopback."""
+    return Api()
+
+
+@pytest.fixture
+def drain(house: Services) -> Callable[..., Awaitable[Drained]]:
+    """``await drain()`` runs queue functions until nothing is due; ``await drain(queues=("poll-batches",))``."""
+    return partial(drain_queues, house)
+
+
+@pytest.fixture
+def tick(house: Services) -> Callable[..., Awaitable[None]]:
+    """``await tick("plan_polls")`` runs a timer function once."""
+    return run_timer
