@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from shared.outgoing.http import OutgoingHttp
     from shared.outgoing.targets import TargetPolicy
     from shared.platforms.operations1.requests import ExternalRequests
+    from shared.readiness import Readiness
     from shared.secrets import Vault
     from shared.sqlite_file import SqliteFile
     from shared.storage import DocumentStore
@@ -105,6 +106,20 @@ class Services:
         from shared.outgoing.http import OutgoingHttp
 
         return OutgoingHttp(self.targets)
+
+    @cached_property
+    def readiness(self) -> Readiness:
+        """Whether the backends can be used."""
+        from shared.readiness import Probe, Readiness
+
+        return Readiness(
+            {
+                "store": Probe(lambda: self.store, "Check the document store: is it reachable, writable, not full?"),
+                "queue": Probe(lambda: self.queue, "Check the message queue: is it reachable, and may we send?"),
+                "vault": Probe(lambda: self.vault, "Check the vault: is it reachable, and may we read?"),
+            },
+            show_details=self.settings.serves_loopback,
+        )
 
     # Floor 2 -----------------------------------------------------------------------------------------------------
 

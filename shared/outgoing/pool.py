@@ -1,0 +1,196 @@
+"""The connection pool: aiohttp sessions that connect to vetted addresses only. Imported lazily (it loads aiohttp).
+
+Two guards, because either alone has a gap: the resolver vets every address a name has (one bad one among them and
+nothing is connected to), and the socket factory looks at the very address a socket is made for, literals included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from httpx_aiohttp import AiohttpTransport
+from yarl import URL
+
+from shared.errors import InvalidInput
+from shared.outgoing.failures import explain
+
+if TYPE_CHECKING:
+    from shared.outgoing.targets import TargetPolicy
+
+__all__ = ["Progress", "VettedTransport", "new_session", "tls_key"]
+
+MAX_CONNECTIONS = 512
+"""In use at a time, per TLS choice. Below the usual limit of 1,024 open files."""
+MAX_CONNECTIONS_PER_HOST = 100
+KEEP_ALIVE_SECONDS = 15.0
+DNS_CACHE_SECONDS = 10
+MAX_HEADER_BYTES = 16_384
+MAX_HEADERS = 100
+
+
+class Progress:
+    """How far one request came; for choosing the right words, and for knowing whether a second try is safe."""
+
+    __slots__ = ("answered", "connected", "reused")
+
+    def __init__(self) -> None:
+        self.connected = False
+        self.reused = False
+        self.answered = False
+
+
+class VettedResolver(AbstractResolver):
+    """Names to vetted addresses."""
+
+    def __init__(self, targets: TargetPolicy) -> None:
+        self._targets = targets
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Raises ``NameNotFound`` or ``UnsafeTarget``."""
+        addresses = await self._targets.addresses(host, port)
+        found = [_resolved(host, address, port) for address in addresses]
+        return [entry for entry in found if family in (socket.AF_UNSPEC, entry["family"])]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _resolved(host: str, address: str, port: int) -> ResolveResult:
+    return ResolveResult(
+        hostname=host,
+        host=address,
+        port=port,
+        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+        proto=0,
+        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+    )
+
+
+class VettedTransport(AiohttpTransport):
+    """httpx over the vetted session. Checks each URL's literal address before aiohttp sees it."""
+
+    def __init__(self, session: aiohttp.ClientSession, targets: TargetPolicy) -> None:
+        # A bare context: the session brings its own, and loading the system's CAs costs 50 ms.
+        super().__init__(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=False, client=_AsWritten(session))
+        self._targets = targets
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Raises ``OutgoingError`` for an address that is refused, httpx's own errors otherwise."""
+        try:
+            self._targets.check_url(str(request.url), field="url")
+        except InvalidInput as err:
+            raise explain(err, request.url.host) from err
+        return await super().handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """The session belongs to ``OutgoingHttp``, which closes it."""
+
+
+class _AsWritten:
+    """The session, taking URLs as they are: aiohttp would turn ``%2F`` in a query into ``/`` and break signatures.
+
+    The transport asks a callable for its session, so this answers with itself.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    def __call__(self) -> Any:
+        return self
+
+    def request(self, *, url: str, **rest: Any) -> Any:
+        return self._session.request(url=URL(url, encoded=True), **rest)
+
+
+def tls_key(verify: bool, ca_pem: str | None) -> str:
+    """One word for one TLS choice. Needs no CA text kept."""
+    if not verify:
+        return "unverified"
+    return "system" if ca_pem is None else "ca:" + hashlib.sha256(ca_pem.encode()).hexdigest()
+
+
+def tls_choice(verify: bool, ca_pem: str | None) -> ssl.SSLContext | bool:
+    """What aiohttp wants for this choice.
+
+    Raises:
+        InvalidInput: the CA is no PEM text.
+    """
+    if not verify:
+        return False
+    if ca_pem is None:
+        return True
+    try:
+        context = ssl.create_default_context(cadata=ca_pem)
+    except (ssl.SSLError, ValueError) as err:
+        raise InvalidInput(
+            "ca_certificate is no PEM text: paste it whole, from -----BEGIN CERTIFICATE----- to its end line.",
+            field="ca_certificate",
+        ) from err
+    # Plants make their own certificates: the oven's own may stand here in place of a CA, and the strict RFC 5280
+    # reading that Python 3.13 turned on would refuse most of them. What is given here was chosen by hand.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def new_session(targets: TargetPolicy, verify: bool, ca_pem: str | None) -> aiohttp.ClientSession:
+    """A session for one TLS choice; close it after use.
+
+    Raises:
+        InvalidInput: the CA is no PEM text.
+    """
+
+    def vetted_socket(info: Any) -> socket.socket:
+        family, kind, protocol, _, address = info
+        targets.vet(str(address[0]), (str(address[0]),))
+        made = socket.socket(family=family, type=kind, proto=protocol)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+    connector = aiohttp.TCPConnector(
+        ssl=tls_choice(verify, ca_pem),
+        resolver=VettedResolver(targets),
+        ttl_dns_cache=DNS_CACHE_SECONDS,
+        limit=MAX_CONNECTIONS,
+        limit_per_host=MAX_CONNECTIONS_PER_HOST,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        socket_factory=vetted_socket,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        auto_decompress=False,
+        trust_env=False,
+        requote_redirect_url=False,
+        skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type"),
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        max_headers=MAX_HEADERS,
+        trace_configs=[_watch()],
+    )
+
+
+def _watch() -> aiohttp.TraceConfig:
+    """Notes in the request's ``Progress`` whether a connection was there, made or reused."""
+
+    async def reused(_session: aiohttp.ClientSession, context: Any, _params: Any) -> None:
+        if isinstance(context.trace_request_ctx, Progress):
+            context.trace_request_ctx.connected = context.trace_request_ctx.reused = True
+
+    async def connected(_session: aiohttp.ClientSession, context: Any, _params: Any) -> None:
+        if isinstance(context.trace_request_ctx, Progress):
+            context.trace_request_ctx.connected = True
+
+    watch = aiohttp.TraceConfig()
+    watch.on_connection_reuseconn.append(reused)
+    watch.on_connection_create_end.append(connected)
+    return watch
