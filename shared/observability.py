@@ -10,14 +10,15 @@ import logging
 import re
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
-__all__ = ["REDACTED", "bound", "configure_logging", "correlation_id", "new_correlation_id", "redact"]
+__all__ = ["REDACTED", "bound", "configure_logging", "correlation_id", "masked", "new_correlation_id", "redact"]
 
 REDACTED = "[redacted]"
 
@@ -43,6 +44,32 @@ def redact(text: str) -> str:
     text = _QUERY.sub(rf"\1\2={REDACTED}", text)
     text = _SCHEME.sub(rf"\1 {REDACTED}", text)
     return _FIELD.sub(rf"\1{REDACTED}", text)
+
+
+_SECRET_FIELDS = frozenset(
+    (
+        "password", "passwd", "secret", "clientsecret", "signingsecret", "apikey", "accesstoken", "refreshtoken",
+        "idtoken", "token", "authorization", "proxyauthorization", "xfunctionskey", "xapikey", "code", "sig",
+        "signature", "privatekey", "credentials", "key", "cookie", "setcookie",
+    )
+)  # fmt: skip
+"""Names of fields, in lower case without separators, whose value is a secret."""
+
+
+def masked(value: Any) -> Any:
+    """A copy of a JSON value in which the values of fields with a secret's name, and secrets in texts, are hidden."""
+    if isinstance(value, Mapping):
+        return {
+            name: REDACTED
+            if item is not None and str(name).lower().replace("_", "").replace("-", "") in _SECRET_FIELDS
+            else masked(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [masked(item) for item in value]
+    if isinstance(value, bytes):
+        return redact(value.decode("utf-8", "replace"))
+    return redact(value) if isinstance(value, str) else value
 
 
 def new_correlation_id() -> str:

@@ -1,0 +1,136 @@
+"""Who is calling.
+
+In this order: an API token that is presented must be right (a wrong one never falls back to anything); then the
+developer, on a loopback host in developer mode; then the holder of a function key, on routes where the host checked
+it. ``X-MS-CLIENT-PRINCIPAL`` headers are not read: anybody can send them where the platform does not strip them.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from shared.access.developer import refuse_strangers
+from shared.access.model import Caller, Role
+from shared.access.tokens import ApiToken, ApiTokens, parse_token
+from shared.access.wrong_tokens import WrongTokens
+from shared.audit import AuditLog
+from shared.clock import Clock
+from shared.errors import NotFound, OvenbridgeError, Unauthorized
+from shared.settings import Settings
+from shared.storage import DocumentStore
+
+__all__ = ["DEVELOPER", "KEY_HOLDER", "Access"]
+
+log = logging.getLogger("ovenbridge.access")
+
+DEVELOPER = Caller(id="developer", name="the developer", roles=frozenset({Role.ADMIN}), how="loopback")
+KEY_HOLDER = Caller(id="key", name="a holder of the function key", roles=frozenset({Role.VIEWER}), how="function_key")
+"""A function key says which application calls, not who: it is good for reading and no more."""
+
+CACHE_FOR = timedelta(seconds=30)
+"""How long another instance may go on believing a token that was revoked here."""
+CACHED_TOKENS = 1_000
+USE_NOTED_EVERY = timedelta(minutes=5)
+
+Known = tuple[datetime, ApiToken, Caller]
+"""When it was read, and what."""
+
+WRONG = "The API token is not valid: it is unknown, expired or revoked. Ask an administrator for a new one."
+
+
+class Access:
+    """Identifies callers, and owns the API tokens."""
+
+    def __init__(self, store: DocumentStore, settings: Settings, audit: AuditLog, clock: Clock) -> None:
+        self.tokens = ApiTokens(store, audit, clock)
+        self._developer = settings.access_mode == "developer" and settings.serves_loopback
+        self._clock = clock
+        self._cache: OrderedDict[str, Known] = OrderedDict()
+        self._noted: dict[str, datetime] = {}
+        self._wrong = WrongTokens()
+
+    async def identify(self, headers: Mapping[str, str], *, key_checked: bool) -> Caller | None:
+        """The caller, or ``None``: nobody we know.
+
+        Args:
+            headers: of the call; names are looked up in lower case.
+            key_checked: the host let only holders of a function key through.
+
+        Raises:
+            Unauthorized: a credential was presented and is wrong.
+            Forbidden: a browser page from elsewhere calls a development host.
+            TooManyRequests: too many wrong credentials.
+        """
+        presented = headers.get("authorization")
+        if presented:
+            return await self._token_holder(presented, headers)
+        if self._developer:
+            refuse_strangers(headers)
+            return DEVELOPER
+        return KEY_HOLDER if key_checked else None
+
+    async def revoke(self, id: str, *, caller: Caller) -> None:
+        """Revoke a token and forget it here at once. Raises ``NotFound``."""
+        await self.tokens.revoke(id, caller=caller)
+        self._cache.pop(id, None)
+
+    async def _token_holder(self, presented: str, headers: Mapping[str, str]) -> Caller:
+        scheme, _, credential = presented.partition(" ")
+        parsed = parse_token(credential.strip()) if scheme.lower() == "bearer" else None
+        if parsed is None:
+            raise Unauthorized(
+                "Send `Authorization: Bearer <API token>`; an API token of Ovenbridge begins with `ob_`."
+            )
+        token_id, secret_hash = parsed
+        now = self._clock.now()
+        address = _address(headers)
+        known = self._cache.get(token_id)
+        if known is None or now - known[0] >= CACHE_FOR:
+            if known is None:
+                self._wrong.refuse_if_wild(address, now)
+            known = await self._look_up(token_id, now)
+        if known is None or not _right(known[1], secret_hash, now):
+            self._wrong.count(address, token_id, now)
+            raise Unauthorized(WRONG)
+        await self._note_use(known[1], now)
+        return known[2]
+
+    async def _look_up(self, token_id: str, now: datetime) -> Known | None:
+        try:
+            token = await self.tokens.get(token_id)
+        except NotFound:
+            self._cache.pop(token_id, None)
+            return None
+        caller = Caller(id=f"token:{token_id}", name=token.name, roles=token.roles, how="api_token")
+        # Remembered even if this caller's secret is wrong: the next wrong one then costs no read.
+        known = self._cache[token_id] = (now, token, caller)
+        self._cache.move_to_end(token_id)
+        if len(self._cache) > CACHED_TOKENS:
+            self._cache.popitem(last=False)
+        return known
+
+    async def _note_use(self, token: ApiToken, now: datetime) -> None:
+        last = max(filter(None, (token.last_used_at, self._noted.get(token.id))), default=None)
+        if last is not None and now - last < USE_NOTED_EVERY:
+            return
+        self._noted[token.id] = now
+        if len(self._noted) > CACHED_TOKENS:
+            del self._noted[next(iter(self._noted))]
+        try:
+            await self.tokens.note_use(token, now)
+        except OvenbridgeError as error:
+            # Nice to know, never worth refusing a call that is in order.
+            log.warning("Cannot note the last use of token %s: %s", token.id, error.detail)
+
+
+def _right(token: ApiToken, secret_hash: str, now: datetime) -> bool:
+    return hmac.compare_digest(token.secret_hash, secret_hash) and token.usable(now)
+
+
+def _address(headers: Mapping[str, str]) -> str:
+    """Where the call came from, as the last proxy saw it (what stands before that is the caller's own word)."""
+    return headers.get("x-forwarded-for", "").rpartition(",")[2].strip()[:64] or "direct"
