@@ -81,3 +81,5 @@ class Reading:
     """How long the device took."""
     received_at: datetime | None = None
     """When the hub took it; later than ``at`` for what a relay stored on the way."""
+    retry_after_seconds: float | None = None
+    """On a failed read: how long the device or its cloud asked us to stay away (``Retry-After``)."""

@@ -1,0 +1,123 @@
+"""Reading one device under a hard deadline. Whatever goes wrong with the device is a reading with quality bad."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from shared.clock import Clock
+from shared.collection.backoff import AUTHENTICATION_FAILED
+from shared.errors import DeviceError, InvalidInput, NotFound, OvenbridgeError, Unavailable
+from shared.signals import Quality, Reading
+
+if TYPE_CHECKING:
+    from shared.connectors import Connectors
+    from shared.equipment.model import Equipment
+    from shared.equipment.registry import EquipmentRegistry
+
+__all__ = ["DeviceReader"]
+
+log = logging.getLogger("ovenbridge.polling")
+
+GRACE_SECONDS = 1.0
+"""So long a cancelled read may take to let go of its connection. Then it is left behind."""
+
+
+class DeviceReader:
+    """Opens a connector, reads, closes: connect-read-disconnect, in at most ``deadline_seconds``."""
+
+    def __init__(
+        self, equipment: EquipmentRegistry, connectors: Connectors, clock: Clock, *, deadline_seconds: float
+    ) -> None:
+        self._equipment = equipment
+        self._connectors = connectors
+        self._clock = clock
+        self._deadline = deadline_seconds
+        self._left_behind: set[asyncio.Task[Reading]] = set()
+
+    async def read(self, equipment: Equipment, on_abandoned: Callable[[], None] = lambda: None) -> Reading:
+        """What the device says now.
+
+        The deadline is never longer than the poll interval, so that two reads of a device cannot overlap.
+
+        Raises:
+            Unavailable: our own vault or store is away; that says nothing about the device.
+        """
+        at = self._clock.now()
+        begun = monotonic()
+        deadline = min(self._deadline, float(equipment.poll_interval_seconds))
+        task = asyncio.create_task(self._read(equipment))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=deadline)
+            if not done:
+                # Not asyncio.timeout: it would wait for as long as the read takes to unwind, and that is not ours.
+                task.cancel()
+                done, _ = await asyncio.wait({task}, timeout=GRACE_SECONDS)
+                if not done:
+                    self._leave_behind(equipment, task)
+                    on_abandoned()
+                elif not task.cancelled():
+                    task.exception()  # looked at: how it ended no longer matters
+                reason = f"The device did not answer within {deadline:g} s."
+                return _bad(equipment, at, reason, "timeout", (monotonic() - begun) * 1000)
+            return task.result()
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        except Unavailable:
+            raise
+        except DeviceError as error:
+            return _bad(equipment, at, error.detail, error.code, None)
+        except (InvalidInput, NotFound) as error:
+            reason = f"Its IoT configuration cannot be used: {error.detail}"
+            return _bad(equipment, at, reason, "invalid_configuration", None)
+        except OvenbridgeError as error:
+            return _bad(equipment, at, error.detail, "device_error", None)
+        except Exception as error:
+            # Whatever a connector stumbles over must end as a reading of this device, not as the end of the batch.
+            log.exception("Reading %s failed unexpectedly", equipment.id)
+            reason = f"Reading it failed unexpectedly ({type(error).__name__}); the log of {at:%H:%M:%S} UTC says more."
+            return _bad(equipment, at, reason, "internal_error", None)
+
+    async def _read(self, equipment: Equipment) -> Reading:
+        config = await self._equipment.connector_config(equipment)
+        reading = await self._read_once(equipment, config)
+        if reading.error_code != AUTHENTICATION_FAILED:
+            return reading
+        # The credentials may have been changed in the vault since we cached them. If they were not, a second try
+        # with the same ones would only bring the account closer to being locked.
+        fresh = await self._equipment.connector_config(equipment, fresh=True)
+        return reading if fresh == config else await self._read_once(equipment, fresh)
+
+    async def _read_once(self, equipment: Equipment, config: dict[str, Any]) -> Reading:
+        connector = self._connectors.open(protocol=equipment.protocol or "", equipment_id=equipment.id, config=config)
+        try:
+            return await connector.get_current_reading()
+        finally:
+            await connector.close()
+
+    def _leave_behind(self, equipment: Equipment, task: asyncio.Task[Reading]) -> None:
+        log.error("A read of %s does not end although it was cancelled; it is left behind", equipment.id)
+        self._left_behind.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Reading]) -> None:
+        self._left_behind.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+
+def _bad(equipment: Equipment, at: datetime, reason: str, code: str, elapsed_ms: float | None) -> Reading:
+    return Reading(
+        equipment.id,
+        at,
+        {},
+        quality=Quality.BAD,
+        reason=reason,
+        error_code=code,
+        response_ms=None if elapsed_ms is None else round(elapsed_ms, 1),
+    )
