@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 __all__ = ["Address", "Reach", "Verdict", "judge", "parse_address"]
@@ -66,6 +67,7 @@ _EMBEDDING_V4: tuple[tuple[IPv6Network, int, str], ...] = tuple(
 """IPv6 ranges that carry an IPv4 address so many bits from the right; the one inside is judged."""
 
 
+@lru_cache(maxsize=4_096)
 def parse_address(text: str) -> Address | None:
     """An address in its canonical form, without a zone id; ``None`` for anything else."""
     try:
@@ -75,6 +77,7 @@ def parse_address(text: str) -> Address | None:
     return None if isinstance(address, IPv6Address) and address.scope_id is not None else address
 
 
+@lru_cache(maxsize=4_096)
 def judge(address: Address) -> Verdict:
     """Where this address leads. IPv6 forms of IPv4 addresses are judged by the address inside."""
     for network, what in _NEVER:

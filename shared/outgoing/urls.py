@@ -104,7 +104,7 @@ def _check_characters(url: str, field: str) -> None:
         raise InvalidInput(f"{field} is longer than {MAX_URL_CHARACTERS} characters.", field=field)
     if "\\" in url:
         raise InvalidInput(f"{field} has a backslash: use / instead.", field=field)
-    if any(c.isspace() or not c.isprintable() for c in url):
+    if " " in url or not url.isprintable():  # control characters and every other kind of space are not printable
         raise InvalidInput(f"{field} has spaces or control characters: percent-encode or remove them.", field=field)
 
 
