@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from shared import json_text
 from shared.access import Caller
 from shared.errors import FieldProblem, InvalidInput, UnsupportedMediaType
 from shared.services import Services
 
-__all__ = ["NOBODY", "Answer", "Call", "parse"]
+__all__ = ["NOBODY", "Answer", "Call", "UtcTime", "parse"]
 
 Model = TypeVar("Model", bound=BaseModel)
+
+UtcTime = Annotated[
+    datetime, AfterValidator(lambda m: m.replace(tzinfo=UTC) if m.tzinfo is None else m.astimezone(UTC))
+]
+"""A time in a body or a query: ISO 8601, taken as UTC when it names no offset; aware and in UTC inside."""
 
 MAX_PROBLEMS = 20
 """So many wrong fields are named in one answer."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import azure.functions as func
 from pydantic import BaseModel
 
-from functions.call import NOBODY, Answer, Call, parse
+from functions.call import NOBODY, Answer, Call, UtcTime, parse
 from functions.problems import Refusal, problem
 from functions.workers import named, queue_worker, timer_worker
 from shared import json_text
@@ -22,7 +22,18 @@ from shared.errors import LengthRequired, OvenbridgeError, PayloadTooLarge, Unau
 from shared.observability import bound, new_correlation_id
 from shared.services import services
 
-__all__ = ["NOBODY", "Answer", "Call", "Refusal", "endpoint", "parse", "problem", "queue_worker", "timer_worker"]
+__all__ = [
+    "NOBODY",
+    "Answer",
+    "Call",
+    "Refusal",
+    "UtcTime",
+    "endpoint",
+    "parse",
+    "problem",
+    "queue_worker",
+    "timer_worker",
+]
 
 log = logging.getLogger("ovenbridge.http")
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.audit.browse import AuditFilter, browse_all, browse_stream, cursor, read_cursor
 from shared.audit.chain import (
     GENESIS,
     Verification,
@@ -32,7 +33,7 @@ from shared.ids import new_id
 from shared.observability import correlation_id
 from shared.storage import Document, DocumentStore, Equals, Query, every
 
-__all__ = ["AuditEntry", "AuditLog"]
+__all__ = ["AuditEntry", "AuditLog", "AuditPage"]
 
 CONTAINER = "audit"
 MAX_TRIES = 50
@@ -77,6 +78,14 @@ class AuditEntry:
             correlation_id=document.get("correlationId"),
             hash=document["hash"],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """A page of entries, newest first."""
+
+    entries: list[AuditEntry]
+    continuation: str | None
 
 
 @dataclass(slots=True)
@@ -177,6 +186,38 @@ class AuditLog:
             )
         ]
         return check(stream, links, noted=noted)
+
+    async def entries(
+        self,
+        wanted: AuditFilter | None = None,
+        *,
+        stream: str | None = None,
+        limit: int = 100,
+        continuation: str | None = None,
+    ) -> AuditPage:
+        """A page of entries, newest first; of one stream, or of all.
+
+        Raises:
+            InvalidInput: the continuation is not ours.
+        """
+        looked_for = wanted or AuditFilter()
+        if stream is None:
+            after = read_cursor(continuation, str, str, int) if continuation else None
+            found, place = await browse_all(
+                self._store,
+                looked_for,
+                now=self._clock.now(),
+                after=(str(after[0]), str(after[1]), int(after[2])) if after else None,
+                limit=limit,
+            )
+            return AuditPage([AuditEntry.from_document(d) for d in found], cursor(*place) if place else None)
+        if continuation:
+            below = int(read_cursor(continuation, int)[0])
+        else:
+            head = await self._read_head(stream_name(stream))
+            below = head["seq"] + 1 if head else 1
+        found, below = await browse_stream(self._store, stream, looked_for, below=below, limit=limit)
+        return AuditPage([AuditEntry.from_document(d) for d in found], cursor(below) if below > 1 else None)
 
     async def streams(self) -> list[str]:
         """All streams, sorted by name. Reads the whole log: for checking all of it, not for everyday use."""
