@@ -79,6 +79,7 @@ class Pump:
             await self._receiver.abandon(self.function.queue, received)
             if not call.timed_out:
                 raise
+            call.task.uncancel()
         except Exception:
             # The edge of a function: whatever escapes means abandon.
             log.exception(

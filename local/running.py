@@ -42,8 +42,11 @@ class Running:
     """All running calls of this host."""
 
     timeout_seconds: float | None
+    """``functionTimeout``; ``None``: no limit."""
     _calls: set[Invocation] = field(default_factory=set)
     _renewals: set[asyncio.Task[None]] = field(default_factory=set)
+    _idle: asyncio.Event | None = None
+    """Only there while somebody waits for all calls to end."""
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -51,7 +54,8 @@ class Running:
     def begin(self, function: str, lock: Lock | None = None) -> Invocation:
         """The current task now runs this function."""
         task = asyncio.current_task()
-        assert task is not None, "called inside a task"
+        if task is None:
+            raise RuntimeError("a function can only be called inside a task")
         call = Invocation(function, task, task.get_loop().time(), lock)
         self._calls.add(call)
         return call
@@ -59,6 +63,8 @@ class Running:
     def end(self, call: Invocation) -> None:
         """It has ended, whatever way."""
         self._calls.discard(call)
+        if self._idle is not None and not self._calls:
+            self._idle.set()
 
     async def watch(self) -> None:
         """Once a second: cancel what runs too long, renew the locks of what runs long."""
@@ -83,15 +89,23 @@ class Running:
 
     async def finish(self, grace_seconds: float) -> None:
         """Let running calls end; cancel those that have not after ``grace_seconds``, and wait for that shortly."""
-        tasks = {call.task for call in self._calls}
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace_seconds)
-        late = [call for call in self._calls if not call.task.done()]
-        for call in late:
+        if await self._ended_within(grace_seconds):
+            return
+        for call in tuple(self._calls):
             log.warning("%s was still running and is ended", call.function)
             call.task.cancel()
-        if late:
-            await asyncio.wait({call.task for call in late}, timeout=1)
+        await self._ended_within(1)
+
+    async def _ended_within(self, seconds: float) -> bool:
+        if not self._calls:
+            return True
+        self._idle = asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _renew(self, call: Invocation, lock: Lock) -> None:
         try:

@@ -80,6 +80,7 @@ class Timer:
         self._path = folder / f"{function.name.lower()}.json"
         self._monitored = function.use_monitor and self._schedule.is_monitored(clock.now())
         self._one_at_a_time = asyncio.Lock()
+        self._stopping = False
         self._last: datetime | None = None
         self._next = self._schedule.next_after(clock.now())
 
@@ -88,9 +89,15 @@ class Timer:
         past_due = await self._recall()
         if past_due or self.function.run_on_startup:
             await self.fire(past_due=past_due)
-        while True:
+        while not self._stopping:
             await self._wait_until(self._next)
             await self.fire()
+
+    def stop(self, runner: asyncio.Task[None]) -> None:
+        """No further run; one that is under way goes on. ``runner`` is the task of :meth:`run`."""
+        self._stopping = True
+        if not self._one_at_a_time.locked():
+            runner.cancel()
 
     async def fire(self, *, past_due: bool = False) -> None:
         """Run the function now, after a run that is under way. A failure is logged; the schedule goes on."""
@@ -105,6 +112,7 @@ class Timer:
             except asyncio.CancelledError:
                 if not call.timed_out:
                     raise
+                call.task.uncancel()
             except Exception:
                 # The edge of a function: whatever escapes, the next tick comes.
                 log.exception("%s failed", self.function.name)
