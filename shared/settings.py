@@ -17,6 +17,25 @@ from shared.errors import BrokenSettings
 __all__ = ["Settings"]
 
 
+_AZURE_BACKENDS = {
+    "COSMOSCONNECTION": "Cosmos DB",
+    "SERVICEBUSCONNECTION": "Service Bus",
+    "KEY_VAULT_URI": "Key Vault",
+}
+"""How the variables begin that ask for a backend in Azure."""
+
+
+def _refuse_missing_backends(environment: Mapping[str, str]) -> None:
+    # Said at the start: to use the embedded store silently would look like a loss of data later.
+    for name, value in environment.items():
+        backend = next((b for start, b in _AZURE_BACKENDS.items() if name.upper().startswith(start)), None)
+        if backend is not None and value != "":
+            raise BrokenSettings(
+                f"{name} asks for {backend}, and the Azure backends are not in this version yet. Remove the setting "
+                "to work with the embedded store, queues and vault in DATA_DIR."
+            )
+
+
 class Settings(BaseModel):
     """What a deployment can choose. Read once per process with :meth:`from_environment`."""
 
@@ -69,9 +88,11 @@ class Settings(BaseModel):
         """Read the settings from environment variables (Functions app settings arrive as such).
 
         Raises:
-            BrokenSettings: a value cannot be used; the sentence names the variable and what to write.
+            BrokenSettings: a value cannot be used, or a backend is asked for that there is not; the sentence names
+                the variable and what to write.
         """
         source = os.environ if environment is None else environment
+        _refuse_missing_backends(source)
         given = {name: source[name.upper()] for name in cls.model_fields if source.get(name.upper(), "") != ""}
         try:
             settings = cls.model_validate(given)

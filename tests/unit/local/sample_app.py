@@ -1,4 +1,4 @@
-"""A tiny function app with every trigger the local host serves; `python -m local --entry tests.unit.local.sample_app`."""
+"""A tiny app with every trigger the local host serves: `python -m local --entry tests.unit.local.sample_app`."""
 
 from __future__ import annotations
 
