@@ -19,7 +19,10 @@
     └── DeviceError                a device could not be read
         ├── DeviceAuthenticationError   it refused our credentials
         ├── DeviceConnectionError       it could not be reached
+        │   └── DeviceTlsError          its certificate or TLS was not accepted
         ├── DeviceTimeout               it did not answer in time
+        ├── DeviceThrottled             it asks us to come less often
+        ├── DeviceNotSupported          this version has no way to read it
         └── DeviceProtocolError         it answered something we cannot read
 
 A foreign library's exception is translated into one of these once, at the boundary
@@ -38,8 +41,11 @@ __all__ = [
     "DeviceAuthenticationError",
     "DeviceConnectionError",
     "DeviceError",
+    "DeviceNotSupported",
     "DeviceProtocolError",
+    "DeviceThrottled",
     "DeviceTimeout",
+    "DeviceTlsError",
     "FieldProblem",
     "Forbidden",
     "InvalidInput",
@@ -201,6 +207,24 @@ class DeviceConnectionError(DeviceError):
     """The device could not be reached: name, route, port or certificate."""
 
     code = "cannot_connect"
+
+
+class DeviceTlsError(DeviceConnectionError):
+    """The device's certificate was not accepted, or no common TLS was found. The sentence says what to install."""
+
+    code = "tls_failed"
+
+
+class DeviceThrottled(DeviceError):
+    """The device or its vendor's cloud asks us to come less often."""
+
+    code = "throttled"
+
+
+class DeviceNotSupported(DeviceError):
+    """This version has no way to read this device; the sentence says what would be needed."""
+
+    code = "not_supported"
 
 
 class DeviceTimeout(DeviceError):

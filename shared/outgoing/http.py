@@ -20,6 +20,7 @@ from shared.errors import InvalidInput
 from shared.outgoing.answer import OutgoingAnswer
 from shared.outgoing.failures import OutgoingError
 from shared.outgoing.targets import Target, TargetPolicy
+from shared.outgoing.tls import tls_key
 
 if TYPE_CHECKING:
     import aiohttp
@@ -55,7 +56,7 @@ class OutgoingHttp:
         Raises:
             InvalidInput: ``ca_pem`` is no PEM text.
         """
-        from shared.outgoing.pool import VettedTransport, tls_key
+        from shared.outgoing.pool import VettedTransport
 
         key = tls_key(verify, ca_pem)
         session = self._session(key, verify, ca_pem)
@@ -93,7 +94,6 @@ class OutgoingHttp:
             OutgoingError: no answer; ``kind`` and a sentence say why.
         """
         from shared.outgoing.exchange import exchange
-        from shared.outgoing.pool import tls_key
 
         try:
             target = self.targets.check_url(url, field="url", allow_userinfo=True)

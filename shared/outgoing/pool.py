@@ -6,7 +6,6 @@ nothing is connected to), and the socket factory looks at the very address a soc
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -19,11 +18,12 @@ from yarl import URL
 
 from shared.errors import InvalidInput
 from shared.outgoing.failures import explain
+from shared.outgoing.tls import tls_choice
 
 if TYPE_CHECKING:
     from shared.outgoing.targets import TargetPolicy
 
-__all__ = ["Progress", "VettedTransport", "new_session", "tls_key"]
+__all__ = ["Progress", "VettedTransport", "new_session"]
 
 MAX_CONNECTIONS = 512
 """In use at a time, per TLS choice. Below the usual limit of 1,024 open files."""
@@ -108,37 +108,6 @@ class _AsWritten:
 
     def request(self, *, url: str, **rest: Any) -> Any:
         return self._session.request(url=URL(url, encoded=True), **rest)
-
-
-def tls_key(verify: bool, ca_pem: str | None) -> str:
-    """One word for one TLS choice. Needs no CA text kept."""
-    if not verify:
-        return "unverified"
-    return "system" if ca_pem is None else "ca:" + hashlib.sha256(ca_pem.encode()).hexdigest()
-
-
-def tls_choice(verify: bool, ca_pem: str | None) -> ssl.SSLContext | bool:
-    """What aiohttp wants for this choice.
-
-    Raises:
-        InvalidInput: the CA is no PEM text.
-    """
-    if not verify:
-        return False
-    if ca_pem is None:
-        return True
-    try:
-        context = ssl.create_default_context(cadata=ca_pem)
-    except (ssl.SSLError, ValueError) as err:
-        raise InvalidInput(
-            "ca_certificate is no PEM text: paste it whole, from -----BEGIN CERTIFICATE----- to its end line.",
-            field="ca_certificate",
-        ) from err
-    # Plants make their own certificates: the oven's own may stand here in place of a CA, and the strict RFC 5280
-    # reading that Python 3.13 turned on would refuse most of them. What is given here was chosen by hand.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
 
 
 def new_session(targets: TargetPolicy, verify: bool, ca_pem: str | None) -> aiohttp.ClientSession:

@@ -42,6 +42,8 @@ class SplitUrl:
     userinfo: str | None = field(repr=False)
     rest: str = field(repr=False)
     """Path and query exactly as they were written; empty, or begins with ``/`` or ``?``."""
+    port_written: bool = False
+    """The port stands in the URL; otherwise it is the scheme's own."""
 
     @property
     def origin(self) -> str:
@@ -93,8 +95,10 @@ def split_url(url: str, *, field: str, schemes: tuple[str, ...], allow_userinfo:
             field=field,
         )
     userinfo, authority = _userinfo(shape["authority"], field, allow_userinfo)
-    host, address, port = _host_and_port(authority, field, scheme)
-    return SplitUrl(scheme, host, port, address, userinfo, rest)
+    host, address, port = _host_and_port(authority, field)
+    if port is None:
+        return SplitUrl(scheme, host, DEFAULT_PORTS.get(scheme, 0), address, userinfo, rest)
+    return SplitUrl(scheme, host, port, address, userinfo, rest, port_written=True)
 
 
 def _check_characters(url: str, field: str) -> None:
@@ -122,7 +126,7 @@ def _userinfo(authority: str, field: str, allowed: bool) -> tuple[str | None, st
     return userinfo, host
 
 
-def _host_and_port(authority: str, field: str, scheme: str) -> tuple[str, Address | None, int]:
+def _host_and_port(authority: str, field: str) -> tuple[str, Address | None, int | None]:
     host: str
     address: Address | None
     bracketed, _, after = authority.rpartition("]")
@@ -138,7 +142,7 @@ def _host_and_port(authority: str, field: str, scheme: str) -> tuple[str, Addres
     else:
         name, colon, port = authority.partition(":")
         host, address = _name_or_ipv4(name, field)
-    return host, address, _port(port, field) if colon else DEFAULT_PORTS.get(scheme, 0)
+    return host, address, _port(port, field) if colon else None
 
 
 def _port(text: str, field: str) -> int:

@@ -1,0 +1,80 @@
+"""Protocol names and vendors, as data: one JSON file per name in this folder.
+
+A profile says which connector module reads it, what is assumed where the configuration is silent, and what was
+verified. A vendor without a public contract gets no invented one: its profile says what has to be configured.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.connectors.mapping import SignalSpec
+from shared.json_text import load
+
+__all__ = ["Family", "Fields", "Profile", "fields", "profile_of", "profiles"]
+
+FOLDER = Path(__file__).parent
+
+
+class Profile(BaseModel):
+    """What is known of one protocol name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    names: tuple[str, ...] = Field(min_length=1, description="As written in `protocol`.")
+    title: str
+    connector: str = Field(description="Module of this room that reads it.")
+    verified: bool = Field(description="Was it run against the real thing?")
+    note: str = ""
+    requires_signals: bool = False
+    cannot_read_without: tuple[str, ...] = Field((), description="One of these options must be configured to read.")
+    cannot_read_because: str = Field("", description="Said by every read while none of them is.")
+    defaults: dict[str, Any] = Field(default_factory=dict, description="Options where the configuration is silent.")
+
+
+class Family(BaseModel):
+    """Signals whose number is not known before: every value of the object ``at`` becomes ``prefix`` + its key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prefix: str
+    at: str
+
+
+class Fields(BaseModel):
+    """The mapping for devices that speak the implementation guide's own field names; used where none is given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str
+    signals: dict[str, SignalSpec]
+    families: tuple[Family, ...]
+    beside_family: dict[str, str] = Field(description="Signal -> its other name where a family brings that signal too.")
+    timestamp_at: str
+    ignored: frozenset[str] = Field(description="Fields that are no measurement.")
+    others: bool = Field(description="Unknown single values become signals of their own.")
+
+
+@lru_cache(maxsize=1)
+def profiles() -> dict[str, Profile]:
+    """All profiles by protocol name."""
+    found: dict[str, Profile] = {}
+    for file in sorted(FOLDER.glob("*.json")):
+        profile = Profile.model_validate(load(file.read_bytes()))
+        found.update(dict.fromkeys(profile.names, profile))
+    return found
+
+
+def profile_of(protocol: str) -> Profile | None:
+    """The profile of a protocol name."""
+    return profiles().get(protocol)
+
+
+@lru_cache(maxsize=1)
+def fields() -> Fields:
+    """The guide's own field names."""
+    return Fields.model_validate(load((FOLDER / "fields" / "guide.json").read_bytes()))
