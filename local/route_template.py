@@ -8,7 +8,7 @@ trailing slash is ignored, trailing parameters may be optional or have a default
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -44,8 +44,8 @@ class Segment:
     """Lower case; set when the whole segment is literal."""
     parameter: Parameter | None = None
     """Set when the whole segment is one parameter."""
-    mixture: re.Pattern[str] | None = None
-    """Set otherwise; its groups are the parameters by position."""
+    mixtures: tuple[re.Pattern[str], ...] = ()
+    """Set otherwise, tried in this order; the groups are the first parameters of ``mixed``."""
     mixed: tuple[Parameter, ...] = ()
 
     @property
@@ -103,12 +103,10 @@ def _take(segment: Segment, text: str, values: dict[str, str]) -> bool:
     if segment.parameter is not None:
         values[segment.parameter.name] = text
         return segment.parameter.takes(text) if segment.parameter.constraints else True
-    found = segment.mixture.fullmatch(text) if segment.mixture is not None else None
+    found = next((m for pattern in segment.mixtures if (m := pattern.fullmatch(text)) is not None), None)
     if found is None:
         return False
-    for parameter, value in zip(segment.mixed, found.groups(), strict=True):
-        if value is None:
-            continue
+    for parameter, value in zip(segment.mixed, found.groups(), strict=False):
         if not parameter.takes(value):
             return False
         values[parameter.name] = value
@@ -172,26 +170,26 @@ def _segment(text: str, *, last: bool) -> Segment:
             raise BadTemplate(f"the optional {{{parameter.name}?}} must stand at the end of its segment")
     if len(pieces) == 1:
         return Segment(parameter=parameters[0])
-    return Segment(mixture=_mixture(pieces), mixed=tuple(parameters))
+    return Segment(mixtures=tuple(_mixtures(pieces)), mixed=tuple(parameters))
 
 
-def _mixture(pieces: Sequence[str | Parameter]) -> re.Pattern[str]:
-    """Literals and parameters in one segment. As in ASP.NET the match runs from the right: the first parameter is
-    greedy, the later ones take as little as they can."""
+def _mixtures(pieces: Sequence[str | Parameter]) -> Iterator[re.Pattern[str]]:
+    """Literals and parameters in one segment. ASP.NET matches from the right, so the first parameter takes as much
+    as it can and the later ones as little. An optional one at the end may be missing together with its dot."""
     pattern = ""
     for i, piece in enumerate(pieces):
-        if isinstance(piece, Parameter):
-            if i and isinstance(pieces[i - 1], Parameter):
-                raise BadTemplate("two parameters may not touch; put a literal between them")
-            if piece.optional:
-                if not pattern.endswith(r"\."):
-                    raise BadTemplate("an optional parameter inside a segment must follow a dot")
-                pattern = pattern.removesuffix(r"\.") + r"(?:\.(.+))?"
-            else:
-                pattern += "(.+)" if not any(isinstance(p, Parameter) for p in pieces[:i]) else "(.+?)"
-        else:
+        if isinstance(piece, str):
             pattern += re.escape(piece)
-    return re.compile(pattern, re.IGNORECASE)
+            continue
+        if i and isinstance(pieces[i - 1], Parameter):
+            raise BadTemplate("two parameters may not touch; put a literal between them")
+        pattern += "(.+?)" if "(.+" in pattern else "(.+)"
+    yield re.compile(pattern, re.IGNORECASE)
+    last = pieces[-1]
+    if isinstance(last, Parameter) and last.optional:
+        if not pattern.endswith((r"\.(.+?)", r"\.(.+)")):
+            raise BadTemplate("an optional parameter inside a segment must follow a dot")
+        yield re.compile(pattern[: pattern.rindex(r"\.(.+")], re.IGNORECASE)
 
 
 def _pieces(text: str) -> list[str | Parameter]:
