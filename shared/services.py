@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from shared.connectors import Connectors
     from shared.equipment.registry import EquipmentRegistry
     from shared.events import EventLog
+    from shared.inbox.handling import InboundWork
+    from shared.inbox.hooks import Hooks
     from shared.inbox.service import Inbox
+    from shared.inbox.sources import HookSources
     from shared.messaging import Queue, QueueReceiver
     from shared.messaging.sqlite import SqliteQueue
     from shared.outgoing.http import OutgoingHttp
@@ -173,6 +176,29 @@ class Services:
         from shared.inbox.service import Inbox
 
         return Inbox(self.store, self.queue, self.audit, self.clock)
+
+    @cached_property
+    def hook_sources(self) -> HookSources:
+        """Who may call in."""
+        from shared.inbox.sources import HookSources
+
+        return HookSources(self.store, self.vault, self.audit, self.clock)
+
+    @cached_property
+    def hooks(self) -> Hooks:
+        """The door for what calls in."""
+        from shared.inbox.hooks import Hooks
+
+        return Hooks(self.hook_sources, self.inbox, self.clock)
+
+    @cached_property
+    def inbound(self) -> InboundWork:
+        """What the messages in the inbox lead to."""
+        from shared.inbox.generic import GenericEffect
+        from shared.inbox.handling import InboundWork
+
+        effects = {"generic": GenericEffect(self.events)}
+        return InboundWork(self.store, self.inbox, self.hook_sources, self.clock, effects=effects)
 
     # Floor 4 -----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.audit.browse import AuditFilter, browse_all, browse_stream, cursor, read_cursor
+from shared.audit.browse import AuditFilter, browse_all, browse_stream
 from shared.audit.chain import (
     GENESIS,
     Verification,
@@ -32,6 +32,7 @@ from shared.errors import Conflict, OvenbridgeError, Unavailable
 from shared.ids import new_id
 from shared.observability import correlation_id
 from shared.storage import Document, DocumentStore, Equals, Query, every
+from shared.storage.newest import cursor, read_cursor
 
 __all__ = ["AuditEntry", "AuditLog", "AuditPage"]
 
@@ -202,15 +203,10 @@ class AuditLog:
         """
         looked_for = wanted or AuditFilter()
         if stream is None:
-            after = read_cursor(continuation, str, str, int) if continuation else None
             found, place = await browse_all(
-                self._store,
-                looked_for,
-                now=self._clock.now(),
-                after=(str(after[0]), str(after[1]), int(after[2])) if after else None,
-                limit=limit,
+                self._store, looked_for, now=self._clock.now(), limit=limit, continuation=continuation
             )
-            return AuditPage([AuditEntry.from_document(d) for d in found], cursor(*place) if place else None)
+            return AuditPage([AuditEntry.from_document(d) for d in found], place)
         if continuation:
             below = int(read_cursor(continuation, int)[0])
         else:

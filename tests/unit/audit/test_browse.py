@@ -11,6 +11,7 @@ from shared.audit import AuditFilter, AuditLog, browse
 from shared.clock import ManualClock
 from shared.errors import InvalidInput
 from shared.services import Services
+from shared.storage import newest
 
 ANNA = {"id": "token:anna", "name": "Anna", "how": "api_token"}
 BEN = {"id": "token:ben", "name": "Ben", "how": "api_token"}
@@ -68,7 +69,7 @@ async def test_filters(house: Services, start: datetime, stream: str | None) -> 
 async def test_a_busy_hour_is_read_in_parts(
     house: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(browse, "MAX_IN_WINDOW", 5)
+    monkeypatch.setattr(newest, "MAX_IN_WINDOW", 5)
     for n in range(40):
         clock.advance(0.25)
         await house.audit.append("token", actor=ANNA, action="thing", target=str(n))
@@ -79,7 +80,8 @@ async def test_a_search_that_finds_nothing_for_long_goes_on(
     house: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page may come back empty with a continuation; the search still reaches what is there."""
-    monkeypatch.setattr(browse, "MAX_WALKS", 6)
+    monkeypatch.setattr(newest, "MAX_WINDOWS", 6)
+    monkeypatch.setattr(browse, "MAX_RANGES", 2)
     monkeypatch.setattr(browse, "NUMBERS_AT_ONCE", 3)
     since = clock.now()
     await house.audit.append("token", actor=BEN, action="rare", target="1")
@@ -93,8 +95,8 @@ async def test_a_search_that_finds_nothing_for_long_goes_on(
     assert await pages(house.audit, AuditFilter(action="rare", since=since)) == [1]
 
 
-@pytest.mark.parametrize("continuation", ["x", "", "bm90", "WzFd" * 3, "WyJhIl0", "🥐"])
+@pytest.mark.parametrize("continuation", ["x", "", "bm90", "WzFd" * 3, "WyJhIl0", "WyJhIiwiYiJd", "🥐"])
 async def test_a_foreign_continuation_is_refused(house: Services, continuation: str) -> None:
     with pytest.raises(InvalidInput, match="continuation") as refused:
-        browse.read_cursor(continuation, str, str, int)
+        await house.audit.entries(continuation=continuation or "-")
     assert refused.value.problems[0].field == "continuation"
