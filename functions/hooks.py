@@ -1,7 +1,128 @@
-"""Everything that calls in: `/api/hooks/{source}/{token}`, and `/api/v1/inbox`."""
+"""Everything that calls in: `/api/hooks/{source}/{token}`, its sources, and `/api/v1/inbox`."""
 
 from __future__ import annotations
 
+import base64
+import secrets
+
 import azure.functions as func
 
+from functions.endpoint import Answer, Call, endpoint, queue_worker, timer_worker
+from functions.hook_models import (
+    InboxQuery,
+    ListQuery,
+    RotateHookSource,
+    WantedHookSource,
+    message_json,
+    source_json,
+)
+from shared.access import Role
+from shared.inbox.service import InboxFilter
+from shared.services import Services
+
 bp = func.Blueprint()
+
+MAX_HOOK_BYTES = 262_144
+"""No platform sends more; the body is stored as it is."""
+
+
+@bp.route("api/hooks/{source}/{token}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(None, max_body_bytes=MAX_HOOK_BYTES)
+async def receive_hook(call: Call) -> Answer:
+    """Take a message: 202 when it is stored, 200 when it was there already."""
+    accepted = await call.services.hooks.receive(call.route["source"], call.route["token"], call.raw, call.headers)
+    status = "duplicate" if accepted.duplicate else "accepted"
+    return Answer({"status": status, "id": accepted.id}, 200 if accepted.duplicate else 202)
+
+
+@bp.service_bus_queue_trigger(arg_name="msg", queue_name="inbound-events", connection="ServiceBusConnection")
+@queue_worker
+async def handle_inbound(body: bytes, delivery_count: int, house: Services) -> None:
+    """Give a message its effect."""
+    await house.inbound.handle(body, delivery_count)
+
+
+@bp.timer_trigger(schedule="*/30 * * * * *", arg_name="timer", run_on_startup=False)
+@timer_worker
+async def sweep_inbound(past_due: bool, house: Services) -> None:
+    """Queue again what was stored and never handled."""
+    await house.inbound.sweep()
+
+
+@bp.route("api/v1/hook-sources", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def create_hook_source(call: Call) -> Answer:
+    """Create a source. The answer shows its address, and a generated signing secret, once."""
+    wanted = call.body(WantedHookSource)
+    secret = wanted.signing_secret
+    if wanted.generate_signing_secret:
+        secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    source, token = await call.services.hook_sources.create(wanted.wanted(), signing_secret=secret, caller=call.caller)
+    answer = {**source_json(source), "url": _url(call, source.id, token)}
+    if wanted.generate_signing_secret:
+        answer["signing_secret"] = secret
+    return Answer(answer, 201, {"Location": f"{call.services.settings.base_url}/api/v1/hook-sources/{source.id}"})
+
+
+@bp.route("api/v1/hook-sources", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER)
+async def list_hook_sources(call: Call) -> Answer:
+    """All sources, without their secrets."""
+    query = call.params(ListQuery)
+    found, place = await call.services.hook_sources.list(limit=query.limit, continuation=query.continuation)
+    return Answer({"sources": [source_json(source) for source in found], "continuation": place})
+
+
+@bp.route("api/v1/hook-sources/{source}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER)
+async def get_hook_source(call: Call) -> Answer:
+    """One source, without its secrets."""
+    return Answer(source_json(await call.services.hook_sources.get(call.route["source"])))
+
+
+@bp.route("api/v1/hook-sources/{source}/rotate", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def rotate_hook_source(call: Call) -> Answer:
+    """Give a source a new address; the old one counts on for a while."""
+    wanted = call.body(RotateHookSource) if call.raw else RotateHookSource()
+    source, token = await call.services.hook_sources.rotate(
+        call.route["source"], keep_old_seconds=wanted.keep_old_seconds, caller=call.caller
+    )
+    return Answer({**source_json(source), "url": _url(call, source.id, token)})
+
+
+@bp.route("api/v1/hook-sources/{source}", methods=["DELETE"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def delete_hook_source(call: Call) -> Answer:
+    """Delete a source: its address answers 404 from now on. What came in stays in the inbox."""
+    await call.services.hook_sources.delete(call.route["source"], caller=call.caller)
+    return Answer(status=204)
+
+
+@bp.route("api/v1/inbox", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER)
+async def list_inbox(call: Call) -> Answer:
+    """What came in, newest first, without bodies."""
+    query = call.params(InboxQuery)
+    wanted = InboxFilter(**query.model_dump(exclude={"limit", "continuation"}))
+    found, place = await call.services.inbox.list(wanted, limit=query.limit, continuation=query.continuation)
+    return Answer({"messages": [message_json(m, whole=False) for m in found], "continuation": place})
+
+
+@bp.route("api/v1/inbox/{message_id}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER)
+async def get_inbox_message(call: Call) -> Answer:
+    """One message with its headers and its body, as it came."""
+    return Answer(message_json(await call.services.inbox.get(call.route["message_id"]), whole=True))
+
+
+@bp.route("api/v1/inbox/{message_id}/replay", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.OPERATOR)
+async def replay_inbox_message(call: Call) -> Answer:
+    """Have a message handled again, as a new happening."""
+    message = await call.services.inbox.replay(call.route["message_id"], actor=call.caller.actor)
+    return Answer(message_json(message, whole=False), 202)
+
+
+def _url(call: Call, source: str, token: str) -> str:
+    return f"{call.services.settings.base_url}/api/hooks/{source}/{token}"

@@ -1,0 +1,130 @@
+"""The words of the hook source and inbox API."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from functions.endpoint import UtcTime
+from shared.clock import iso
+from shared.inbox import InboundMessage
+from shared.inbox.sources import HookSource, NewHookSource
+
+__all__ = ["InboxQuery", "ListQuery", "RotateHookSource", "WantedHookSource", "message_json", "source_json"]
+
+
+class WantedHookSource(BaseModel):
+    """A hook source to create."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    id: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,62}$", description="Stands in the address.")
+    name: str = Field("", max_length=100)
+    kind: Literal["generic"] = Field("generic", description="What its messages lead to.")
+    signing_secret: str | None = Field(None, max_length=500, description="`whsec_...`, if the sender has given one.")
+    generate_signing_secret: bool = Field(False, description="Make one to give to the sender; shown once.")
+    event_name: str | None = Field(None, min_length=1, max_length=100)
+    equipment_id: str | None = Field(None, pattern="^[A-Za-z0-9_-]{1,64}$")
+    identical_within_seconds: int = Field(
+        0, ge=0, le=3600, description="Equal bodies without a webhook-id within so long are one message. 0: never."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("write a name that people can read")
+        return value.strip()
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> WantedHookSource:
+        if self.signing_secret is not None and self.generate_signing_secret:
+            raise ValueError("give either `signing_secret` or `generate_signing_secret`, not both")
+        return self
+
+    def wanted(self) -> NewHookSource:
+        """As the room wants it."""
+        return NewHookSource(
+            id=self.id,
+            name=self.name or self.id,
+            kind=self.kind,
+            event_name=self.event_name,
+            equipment_id=self.equipment_id,
+            identical_within_seconds=self.identical_within_seconds,
+        )
+
+
+class RotateHookSource(BaseModel):
+    """A new path for a source."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keep_old_seconds: int = Field(3600, ge=0, le=604_800, description="How long the old path still counts.")
+
+
+class ListQuery(BaseModel):
+    """Which page."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(100, ge=1, le=1000)
+    continuation: str | None = Field(None, max_length=2000)
+
+
+class InboxQuery(ListQuery):
+    """Which messages."""
+
+    source: str | None = Field(None, pattern="^[a-z0-9][a-z0-9-]{0,62}$")
+    event: str | None = Field(None, max_length=100)
+    verdict: Literal["verified", "unsigned", "rejected"] | None = None
+    status: Literal["received", "handled", "failed", "rejected"] | None = None
+    equipment_id: str | None = Field(None, pattern="^[A-Za-z0-9_-]{1,64}$")
+    since: UtcTime | None = Field(None, description="Inclusive; messages are kept for a week.")
+    until: UtcTime | None = Field(None, description="Exclusive.")
+
+
+def source_json(source: HookSource) -> dict[str, Any]:
+    """A source without its secrets."""
+    return {
+        "id": source.id,
+        "name": source.name,
+        "kind": source.kind,
+        "signed": source.secret_ref is not None,
+        "event_name": source.event_name,
+        "equipment_id": source.equipment_id,
+        "identical_within_seconds": source.identical_within_seconds,
+        "created_at": iso(source.created_at),
+        "created_by": source.created_by,
+        "rotated_at": iso(source.rotated_at) if source.rotated_at else None,
+    }
+
+
+def message_json(message: InboundMessage, *, whole: bool) -> dict[str, Any]:
+    """A message; ``whole``: with its headers and body."""
+    said: dict[str, Any] = {
+        "id": message.id,
+        "source": message.source,
+        "received_at": iso(message.received_at),
+        "event": message.event,
+        "verdict": message.verdict,
+        "status": message.status,
+        "reason": message.reason,
+        "bytes": len(message.raw),
+        "sha256": message.sha256,
+        "duplicates": message.duplicates,
+        "replays": message.replays,
+        "handled_at": iso(message.handled_at) if message.handled_at else None,
+        "effect": dict(message.effect) if message.effect is not None else None,
+        "equipment_id": message.equipment_id,
+        "work_order_id": message.work_order_id,
+        "correlation_id": message.correlation_id,
+    }
+    if whole:
+        said["headers"] = dict(message.headers)
+        try:
+            said["body"] = message.raw.decode()
+        except UnicodeDecodeError:
+            said["body_base64"] = base64.b64encode(message.raw).decode()
+    return said
