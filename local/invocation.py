@@ -44,7 +44,7 @@ def queue_message(received: Received) -> func.ServiceBusMessage:
     )
 
 
-def timer_request(*, past_due: bool, status: Mapping[str, datetime] | None = None) -> func.TimerRequest:
+def timer_request(*, past_due: bool, status: Mapping[str, datetime] | None = None) -> TimerRequest:
     """What a timer function gets. ``status`` has ``Last``, ``Next`` and ``LastUpdated`` when the schedule is kept."""
     said = {name: moment.isoformat() for name, moment in (status or {}).items()}
     return TimerRequest(past_due=past_due, schedule_status=said, schedule={"AdjustForDST": True})
