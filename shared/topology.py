@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 __all__ = ["ContainerSpec", "QueueSpec", "Topology", "topology"]
 
@@ -24,6 +25,12 @@ class ContainerSpec:
     -1: for ever). ``None``: for ever, and a document's own ``ttl`` is ignored."""
     indexed: tuple[str, ...]
     """Top-level property names that queries may filter or order by."""
+    within: tuple[tuple[str, ...], ...] = ()
+    """Combinations of them that are asked for inside a partition, equalities first, then what is ordered or ranged.
+    Default: each by itself. More than one name: a composite index in Cosmos."""
+    across: tuple[tuple[str, ...], ...] = ()
+    """Combinations that are asked for across partitions. Default: none, but each by itself where a partition is one
+    document. Documents without the first property are left out of the index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +54,31 @@ class Topology:
     queues: dict[str, QueueSpec]
 
 
+def _container(raw: dict[str, Any]) -> ContainerSpec:
+    key, indexed = _names(raw["partitionKey"]), _names(raw["indexed"])
+    alone = tuple((name,) for name in indexed)
+    one_document = key == ("id",)
+    return ContainerSpec(
+        name=raw["name"],
+        partition_key=key,
+        ttl_seconds=raw["ttlSeconds"],
+        indexed=indexed,
+        within=_combinations(raw, "within", () if one_document else alone),
+        across=_combinations(raw, "across", alone if one_document else ()),
+    )
+
+
+def _names(paths: list[str]) -> tuple[str, ...]:
+    return tuple(path.removeprefix("/") for path in paths)
+
+
+def _combinations(raw: dict[str, Any], name: str, default: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple(_names(paths) for paths in raw[name]) if name in raw else default
+
+
 def _read(path: Path) -> Topology:
     raw = json.loads(path.read_text("utf-8"))
-    containers = [
-        ContainerSpec(
-            name=c["name"],
-            partition_key=tuple(p.removeprefix("/") for p in c["partitionKey"]),
-            ttl_seconds=c["ttlSeconds"],
-            indexed=tuple(p.removeprefix("/") for p in c["indexed"]),
-        )
-        for c in raw["containers"]
-    ]
+    containers = [_container(c) for c in raw["containers"]]
     queues = [
         QueueSpec(
             name=q["name"],

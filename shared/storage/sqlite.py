@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from shared import json_text
 from shared.clock import Clock, iso
 from shared.errors import InvalidInput, NotFound
 from shared.sqlite_file import SqliteFile
@@ -25,15 +26,21 @@ from shared.storage.port import (
     Stored,
 )
 from shared.storage.query import Bucket, BucketQuery, Query
-from shared.storage.sqlite_changes import Row, Step, check_id, partition_text, step_of, upsert_step
-from shared.storage.sqlite_query import compile_buckets, compile_query, continuation_of
-from shared.storage.sqlite_schema import Table, create_tables
-from shared.storage.sqlite_writes import Change, DocumentWrites, Place, fetch
+from shared.storage.sqlite_buckets import compile_buckets
+from shared.storage.sqlite_cache import ELSEWHERE, DocumentCache
+from shared.storage.sqlite_changes import Change, Place, Row, Step, step_of, upsert_step
+from shared.storage.sqlite_names import check_id, partition_text
+from shared.storage.sqlite_query import compile_query, continuation_of
+from shared.storage.sqlite_schema import HOUR, Table, create_tables
+from shared.storage.sqlite_writes import DocumentWrites, fetch
 from shared.topology import topology
 
 __all__ = ["SqliteStore"]
 
 MAX_BATCH = 100
+
+PURGE = 200
+"""Expired rows per container and quiet moment."""
 
 
 class SqliteStore:
@@ -43,7 +50,8 @@ class SqliteStore:
         self._file = file
         self._clock = clock
         self._tables = {name: Table.of(spec) for name, spec in topology().containers.items()}
-        self._writes = DocumentWrites()
+        self._cache = DocumentCache()
+        self._writes = DocumentWrites(self._cache)
         self._etags = itertools.count(1)
         self._run = secrets.token_hex(4)
         self._closed = False
@@ -55,19 +63,15 @@ class SqliteStore:
 
     async def create(self, container: str, document: Document) -> Stored:
         """See the port."""
-        return await self._one(container, self._key_of(container, document), Create(document))
+        return await self._one(step_of(self._table(container), None, Create(document), self._new_etag))
 
     async def replace(self, container: str, document: Document, *, etag: str | None = None) -> Stored:
         """See the port."""
-        return await self._one(container, self._key_of(container, document), Replace(document, etag))
+        return await self._one(step_of(self._table(container), None, Replace(document, etag), self._new_etag))
 
     async def upsert(self, container: str, document: Document) -> Stored:
         """See the port."""
-        table = self._table(container)
-        partition = self._key_of(container, document)
-        stored = await self._change(table, partition, [upsert_step(table, partition, document, self._new_etag)])
-        assert stored[0] is not None  # noqa: S101 - an upsert leaves a document
-        return stored[0]
+        return await self._one(upsert_step(self._table(container), document, self._new_etag))
 
     async def patch(
         self,
@@ -80,14 +84,15 @@ class SqliteStore:
         when: Mapping[str, Any] | None = None,
     ) -> Stored:
         """See the port."""
-        key = partition_text(self._table(container), partition)
-        return await self._one(container, key, Patch(id, operations, etag, when or {}))
+        table = self._table(container)
+        key = partition_text(table, partition)
+        return await self._one(step_of(table, key, Patch(id, operations, etag, when or {}), self._new_etag))
 
     async def delete(self, container: str, partition: PartitionKey, id: str, *, etag: str | None = None) -> None:
         """See the port."""
         table = self._table(container)
         key = partition_text(table, partition)
-        await self._change(table, key, [step_of(table, key, Delete(id, etag), self._new_etag)])
+        await self._change([step_of(table, key, Delete(id, etag), self._new_etag)])
 
     async def batch(
         self, container: str, partition: PartitionKey, operations: Sequence[BatchOperation]
@@ -97,18 +102,15 @@ class SqliteStore:
             raise InvalidInput(f"A batch has 1 to {MAX_BATCH} operations.", field="operations")
         table = self._table(container)
         key = partition_text(table, partition)
-        steps = [step_of(table, key, operation, self._new_etag) for operation in operations]
-        return await self._change(table, key, steps)
+        return await self._change([step_of(table, key, operation, self._new_etag) for operation in operations])
 
-    async def _one(self, container: str, partition: str, operation: Create | Replace | Patch) -> Stored:
-        table = self._table(container)
-        stored = (await self._change(table, partition, [step_of(table, partition, operation, self._new_etag)]))[0]
+    async def _one(self, step: Step) -> Stored:
+        stored = (await self._change([step]))[0]
         assert stored is not None  # noqa: S101 - none of these deletes
         return stored
 
-    async def _change(self, table: Table, partition: str, steps: list[Step]) -> list[Stored | None]:
-        change = Change(table, partition, steps, self._now())
-        result: list[Stored | None] = await self._file.write(self._writes, change)
+    async def _change(self, steps: list[Step]) -> list[Stored | None]:
+        result: list[Stored | None] = await self._file.write(self._writes, Change(steps, self._now()))
         return result
 
     # Reading -----------------------------------------------------------------------------------------------------
@@ -116,11 +118,20 @@ class SqliteStore:
     async def read(self, container: str, partition: PartitionKey, id: str) -> Stored:
         """See the port."""
         table = self._table(container)
-        place = Place(table, partition_text(table, partition), check_id(id))
-        row: Row | None = await self._file.read(_look, place)
+        place: Place = (table, partition_text(table, partition), check_id(id))
+        row = self._cache.get(place)
+        if row is None or row is ELSEWHERE:
+            row = await self._file.read(self._look, place)
         if row is None or (row.expires_at is not None and row.expires_at <= self._now()):
             raise NotFound(f"{container} has no document {id}.")
-        return row.stored()
+        return Stored(json_text.load(row.body), row.etag)
+
+    def _look(self, connection: sqlite3.Connection, places: Sequence[Place]) -> list[Row | None]:
+        """In the reader's thread."""
+        mark = self._cache.mark()
+        rows = fetch(connection, places)
+        self._cache.fill(rows.items(), mark)
+        return [rows.get(place) for place in places]
 
     async def query(self, container: str, query: Query, *, partition: PartitionKey | None = None) -> Page:
         """See the port."""
@@ -128,12 +139,11 @@ class SqliteStore:
         statement = compile_query(table, query, partition, self._now())
         rows = await self._file.query(lambda c: c.execute(statement.sql, statement.values).fetchall())
         more = len(rows) > query.limit
-        rows = rows[: query.limit]
-        items = [Row(row[0], None, row[1], None, None).stored() for row in rows]
+        items = [Stored(json_text.load(row[1]), row[0]) for row in rows[: query.limit]]
         if query.select is not None:
             keep = {*query.select, "id", *table.spec.partition_key}
             items = [Stored({k: v for k, v in i.document.items() if k in keep}, i.etag) for i in items]
-        return Page(items, continuation_of(statement.fingerprint, list(rows[-1][2:])) if more else None)
+        return Page(items, continuation_of(statement.fingerprint, rows[query.limit - 1][2:]) if more else None)
 
     async def buckets(self, container: str, query: BucketQuery, *, partition: PartitionKey) -> list[Bucket]:
         """See the port."""
@@ -165,12 +175,6 @@ class SqliteStore:
                 f"There is no container {container}; infra/topology.json names them.", field="container"
             ) from None
 
-    def _key_of(self, container: str, document: Document) -> str:
-        table = self._table(container)
-        if not isinstance(document, dict):
-            raise InvalidInput("A document is a JSON object.", field="document")
-        return partition_text(table, tuple(document.get(name) for name in table.spec.partition_key))  # type: ignore[misc]
-
     def _new_etag(self) -> str:
         return f"{self._run}-{next(self._etags):x}"
 
@@ -178,18 +182,16 @@ class SqliteStore:
         return int(self._clock.now().timestamp() * 1_000_000)
 
     def _purge(self, connection: sqlite3.Connection) -> bool:
-        now = self._now()
+        """Remove some expired rows. Nobody sees them any more, so this never hurries."""
+        hour = self._now() // HOUR
         more = False
         for table in self._tables.values():
+            if table.spec.ttl_seconds is None:
+                continue
             gone = connection.execute(
                 f'DELETE FROM "{table.name}" WHERE number IN '  # noqa: S608 - our own name
-                f'(SELECT number FROM "{table.name}" WHERE expires_at <= ? LIMIT 200)',
-                (now,),
+                f'(SELECT number FROM "{table.name}" WHERE purge <= ? LIMIT {PURGE})',
+                (hour,),
             )
-            more = more or gone.rowcount == 200
+            more = more or gone.rowcount == PURGE
         return more
-
-
-def _look(connection: sqlite3.Connection, places: Sequence[Place]) -> list[Row | None]:
-    rows = fetch(connection, places)
-    return [rows.get(place) for place in places]

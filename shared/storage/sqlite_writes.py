@@ -1,6 +1,6 @@
 """Many writes in one transaction with a handful of statements.
 
-All documents that the waiting changes touch are fetched with one statement per container, the changes are decided in
+The documents that the waiting changes touch are fetched with one statement per container, the changes are decided in
 Python one after the other, and what came out is written with multi-row statements. So a hundred callers cost about
 as many hand-overs between threads as one, and a change that fails leaves nothing behind without a savepoint.
 """
@@ -8,76 +8,85 @@ as many hand-overs between threads as one, and a change that fails leaves nothin
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any
 
 from shared.errors import OvenbridgeError
 from shared.sqlite_file import Wake
 from shared.storage.port import Stored
-from shared.storage.sqlite_changes import Row, Step
-from shared.storage.sqlite_schema import Table
+from shared.storage.sqlite_cache import ELSEWHERE, DocumentCache
+from shared.storage.sqlite_changes import Change, Place, Row
+from shared.storage.sqlite_schema import Table, purge_hour
 
-__all__ = ["Change", "DocumentWrites", "Place", "fetch"]
+__all__ = ["DocumentWrites", "fetch"]
 
-CHUNK = 64
+CHUNK = 128
 """Rows per statement; smaller rests use powers of two, so that few statements are ever prepared."""
 
+FIXED = 6
+"""Columns before those of the indexed properties: pk, id, etag, expires_at, body, purge."""
 
-class Place(NamedTuple):
-    """Where a document stands."""
+NEW = -1
+"""In place of a set of changed columns: the row is not there yet."""
 
-    table: Table
-    partition: str
-    id: str
-
-
-class Change:
-    """Steps in one partition, all or none, at one time (microseconds)."""
-
-    __slots__ = ("now", "partition", "steps", "table")
-
-    def __init__(self, table: Table, partition: str, steps: Sequence[Step], now: int) -> None:
-        self.table = table
-        self.partition = partition
-        self.steps = steps
-        self.now = now
+Line = list[Any]
 
 
 class DocumentWrites:
     """The store's :class:`shared.sqlite_file.Work`."""
 
+    def __init__(self, cache: DocumentCache) -> None:
+        self._cache = cache
+        self._written: list[tuple[Place, Row | None]] = []
+
     def apply(self, connection: sqlite3.Connection, items: Sequence[Change | None]) -> list[Any]:
         """Decide all changes in order, write the result. ``None`` as item checks that writing works."""
-        changes = [change for change in items if change is not None]
-        rows = fetch(connection, {Place(c.table, c.partition, s.id): None for c in changes for s in c.steps})
-        state: dict[Place, Row | None] = dict(rows)
-        outcomes = [None if change is None else _decide(change, state) for change in items]
-        _write(connection, {place: row for place, row in state.items() if rows.get(place) is not row})
-        _delete(connection, [place for place in rows if state[place] is None])
-        if len(changes) < len(items):
-            connection.execute("CREATE TABLE IF NOT EXISTS readiness (at TEXT)")
-            connection.execute("DELETE FROM readiness")
+        before = self._before(connection, items)
+        after: dict[Place, Row | None] = dict(before)
+        outcomes = [None if change is None else _decide(change, after) for change in items]
+        self._written = [(place, row) for place, row in after.items() if before[place] is not row]
+        _write(connection, self._written, before)
+        _delete(connection, [place for place, row in self._written if row is None])
+        if None in items:
+            connection.execute("PRAGMA user_version = 1")  # dirties a page, so that the commit really writes
         return outcomes
 
     def committed(self) -> Iterable[Wake]:
-        """Nobody else waits."""
+        """Readers see it from now on."""
+        self._cache.committed(self._written)
         return ()
+
+    def _before(self, connection: sqlite3.Connection, items: Sequence[Change | None]) -> dict[Place, Row | None]:
+        rows: dict[Place, Row | None] = {}
+        unknown: list[Place] = []
+        for change in items:
+            if change is None:
+                continue
+            for place in change.places():
+                if place not in rows:
+                    row = rows[place] = self._cache.get(place)
+                    if row is None or row is ELSEWHERE:
+                        rows[place] = None
+                        unknown.append(place)
+        if unknown:
+            rows.update(fetch(connection, unknown))
+        return rows
 
 
 def _decide(change: Change, state: dict[Place, Row | None]) -> list[Stored | None] | OvenbridgeError:
     undo: list[tuple[Place, Row | None]] = []
     results: list[Stored | None] = []
+    now = change.now
     try:
-        for step in change.steps:
-            place = Place(change.table, change.partition, step.id)
-            before = state.get(place)
-            alive = before
-            if before is not None and before.expires_at is not None and before.expires_at <= change.now:
+        for place, rule in change.steps:
+            before = alive = state[place]
+            if before is not None and before.expires_at is not None and before.expires_at <= now:
                 alive = None
-            after = step.rule(alive, change.now)
+            after = rule(alive, now)
             undo.append((place, before))
             state[place] = after
-            results.append(None if after is None else after.stored())
+            results.append(None if after is None else after.hand_over())
     except OvenbridgeError as err:
         for place, before in reversed(undo):
             state[place] = before
@@ -85,49 +94,88 @@ def _decide(change: Change, state: dict[Place, Row | None]) -> list[Stored | Non
     return results
 
 
-def fetch(connection: sqlite3.Connection, places: Iterable[Place]) -> dict[Place, Row]:
+def fetch(connection: sqlite3.Connection, places: Sequence[Place]) -> dict[Place, Row]:
     """The rows at these places, expired ones too."""
     found: dict[Place, Row] = {}
+    by_table: dict[Table, list[Place]] = {}
     for place in places:
-        row = connection.execute(
-            f'SELECT etag, expires_at, body FROM "{place.table.name}" WHERE pk = ? AND id = ?',  # noqa: S608 - our own name
-            (place.partition, place.id),
-        ).fetchone()
-        if row is not None:
-            found[place] = Row(row[0], row[1], row[2], None, None)
+        by_table.setdefault(place[0], []).append(place)
+    for table, wanted in by_table.items():
+        for start, size in _cuts(len(wanted)):
+            part = wanted[start : start + size]
+            bound = [text for _, pk, name in part for text in (pk, name)]
+            for pk, name, etag, expires_at, body in connection.execute(_select(table.name, size), bound):
+                found[table, pk, name] = Row(etag, expires_at, body, None, None)
     return found
 
 
-def _write(connection: sqlite3.Connection, rows: dict[Place, Row | None]) -> None:
-    by_table: dict[str, tuple[Table, list[list[Any]]]] = {}
-    for place, row in rows.items():
-        if row is not None:
-            values = [place.partition, place.id, row.etag, row.expires_at, row.body, *(row.columns or ())]
-            by_table.setdefault(place.table.name, (place.table, []))[1].append(values)
-    for table, lines in by_table.values():
-        names = ["pk", "id", "etag", "expires_at", "body", *(f'"x_{name}"' for name in table.columns)]
-        updates = ", ".join(f"{name} = excluded.{name}" for name in names[2:])
-        for chunk in chunks(lines):
-            line = "(" + ", ".join("?" * len(names)) + ")"
-            connection.execute(
-                f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES {", ".join([line] * len(chunk))} '  # noqa: S608
-                f"ON CONFLICT (pk, id) DO UPDATE SET {updates}",
-                [value for values in chunk for value in values],
-            )
+def _write(
+    connection: sqlite3.Connection, rows: Sequence[tuple[Place, Row | None]], before: dict[Place, Row | None]
+) -> None:
+    groups: dict[tuple[Table, int], list[Line]] = {}
+    for place, row in rows:
+        if row is None:
+            continue
+        table, pk, name = place
+        purge = purge_hour(row.expires_at)
+        columns = row.columns
+        if columns is None:
+            columns = row.columns = table.values(row.parsed())
+        line = [pk, name, row.etag, row.expires_at, row.body, purge, *columns]
+        groups.setdefault((table, _changed(before[place], purge, columns)), []).append(line)
+    for (table, changed), lines in groups.items():
+        for start, size in _cuts(len(lines)):
+            flat = [value for line in lines[start : start + size] for value in line]
+            connection.execute(_insert(table.name, table.columns, changed, size), flat)
+
+
+def _changed(before: Row | None, purge: int | None, columns: Sequence[Any]) -> int:
+    """Which of purge and the property columns differ, as bits: an index over the others stays untouched."""
+    if before is None:
+        return NEW
+    bits = 1 if purge_hour(before.expires_at) != purge else 0
+    if before.columns is None:
+        return bits | ((1 << len(columns)) - 1) << 1
+    for position, (old, new) in enumerate(zip(before.columns, columns, strict=True)):
+        if old is not new and (old != new or type(old) is not type(new)):
+            bits |= 2 << position
+    return bits
 
 
 def _delete(connection: sqlite3.Connection, places: Sequence[Place]) -> None:
+    by_table: dict[Table, list[Place]] = {}
     for place in places:
-        connection.execute(
-            f'DELETE FROM "{place.table.name}" WHERE pk = ? AND id = ?',  # noqa: S608 - our own name
-            (place.partition, place.id),
-        )
+        by_table.setdefault(place[0], []).append(place)
+    for table, gone in by_table.items():
+        for start, size in _cuts(len(gone)):
+            bound = [text for _, pk, name in gone[start : start + size] for text in (pk, name)]
+            listed = ", ".join(["(?, ?)"] * size)
+            connection.execute(f'DELETE FROM "{table.name}" WHERE (pk, id) IN (VALUES {listed})', bound)  # noqa: S608 - our own name
 
 
-def chunks(lines: list[list[Any]]) -> Iterable[list[list[Any]]]:
-    """Cut into pieces of ``CHUNK`` and powers of two below."""
+@cache
+def _select(name: str, size: int) -> str:
+    listed = ", ".join(["(?, ?)"] * size)
+    return (
+        f"WITH wanted (pk, id) AS (VALUES {listed}) SELECT t.pk, t.id, t.etag, t.expires_at, t.body "  # noqa: S608 - our own name
+        f'FROM wanted AS w CROSS JOIN "{name}" AS t ON t.pk = w.pk AND t.id = w.id'
+    )
+
+
+@cache
+def _insert(name: str, columns: tuple[str, ...], changed: int, size: int) -> str:
+    """The row may be gone although it was there before (purged): so never a bare UPDATE."""
+    line = "(" + ", ".join("?" * len(columns)) + ")"
+    sql = f'INSERT INTO "{name}" ({", ".join(columns)}) VALUES {", ".join([line] * size)}'  # noqa: S608 - our own names
+    touched = [*columns[2 : FIXED - 1], *(c for n, c in enumerate(columns[FIXED - 1 :]) if changed >> n & 1)]
+    updates = ", ".join(f"{column} = excluded.{column}" for column in touched)
+    return f"{sql} ON CONFLICT (pk, id) DO UPDATE SET {updates}"
+
+
+def _cuts(count: int) -> Iterator[tuple[int, int]]:
+    """Pieces of ``CHUNK`` and of powers of two below: (start, size)."""
     start = 0
-    while start < len(lines):
-        size = min(CHUNK, 1 << ((len(lines) - start).bit_length() - 1))
-        yield lines[start : start + size]
+    while start < count:
+        size = min(CHUNK, 1 << ((count - start).bit_length() - 1))
+        yield start, size
         start += size
