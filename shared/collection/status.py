@@ -129,11 +129,17 @@ def word_for(error_code: str | None) -> str:
 def judge(before: ConnectionStatus, equipment: Equipment, reading: Reading) -> ConnectionStatus:
     """The status after this reading. Event time decides: a reading that is older than the one judged last, or is
     that very one come twice, changes nothing."""
+    reading = replace(reading, at=_as_stored(reading.at))
     if before.judged_at is not None and reading.at <= before.judged_at:
         return before
     after = _after_failure(before, equipment, reading) if failed(reading) else _after_success(before, reading)
     events = tuple(_events(before, after, equipment, reading))
     return replace(after, untold=(before.untold + events)[-MOST_UNTOLD:])
+
+
+def _as_stored(moment: datetime) -> datetime:
+    """To the millisecond, as it comes back from the store: else a reading would seem newer than itself."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _after_failure(before: ConnectionStatus, equipment: Equipment, reading: Reading) -> ConnectionStatus:
@@ -152,7 +158,7 @@ def _after_failure(before: ConnectionStatus, equipment: Equipment, reading: Read
         status=status,
         since=before.since if status == before.status else reading.at,
         consecutive_failures=failures,
-        backoff_until=reading.at + timedelta(seconds=pause, milliseconds=reading.response_ms or 0.0),
+        backoff_until=_as_stored(reading.at + timedelta(seconds=pause, milliseconds=reading.response_ms or 0.0)),
         last_error=reading.reason or "The device could not be read.",
         last_error_code=reading.error_code or "device_error",
         judged_at=reading.at,
