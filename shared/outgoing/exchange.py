@@ -9,6 +9,7 @@ import zlib
 import aiohttp
 from yarl import URL
 
+from shared.errors import UnsafeTarget
 from shared.outgoing.answer import OutgoingAnswer
 from shared.outgoing.failures import OutgoingError, explain
 from shared.outgoing.pool import Progress
@@ -48,7 +49,7 @@ async def exchange(
                 return await _once(session, method, url, headers, content, max_answer_bytes, progress, started)
     except TimeoutError as err:
         raise _too_late(target, timeout_seconds, progress) from err
-    except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as err:
+    except (aiohttp.ClientError, UnsafeTarget, OSError, ValueError, RuntimeError) as err:
         # ValueError: a header with a line break. RuntimeError: the loop's own complaints about dead transports.
         raise explain(err, f"{target.host}:{target.port}") from err
 
@@ -87,7 +88,7 @@ async def _once(
     except BaseException:
         response.close()
         raise
-    if truncated or headers.get("Connection") == "close":
+    if truncated:
         response.close()
     else:
         response.release()
@@ -102,7 +103,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bo
     stream = response.content
     first = await stream.read(limit + 1)
     if stream.at_eof():
-        return first, False
+        return first[:limit], len(first) > limit
     chunks, size = [first], len(first)
     while size <= limit:
         chunk = await stream.read(limit + 1 - size)
@@ -128,7 +129,9 @@ def _decoded(encoding: str, body: bytes, truncated: bool, limit: int) -> tuple[b
 
 def _too_late(target: Target, seconds: float, progress: Progress) -> OutgoingError:
     where = f"{target.host}:{target.port}"
-    if not progress.connected:
+    if not progress.connected and target.scheme == "https":
+        said = f"{where} did not take the connection, or did not finish its TLS handshake, within {seconds:g} s."
+    elif not progress.connected:
         said = f"{where} did not take the connection within {seconds:g} s: is it switched on and reachable?"
     elif not progress.answered:
         said = f"{where} took the connection but did not answer within {seconds:g} s."

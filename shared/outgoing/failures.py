@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Literal
 
-from shared.errors import OvenbridgeError, UnsafeTarget
+from shared.errors import InvalidInput, OvenbridgeError
 
 __all__ = ["Kind", "OutgoingError", "explain"]
 
@@ -53,7 +53,7 @@ def explain(err: BaseException, where: str) -> OutgoingError:
     for link in chain:
         if isinstance(link, OutgoingError):
             return link
-        if isinstance(link, UnsafeTarget):
+        if isinstance(link, InvalidInput):
             return OutgoingError(link.detail, kind="unsafe")
     for link in chain:
         found = _tls(link, where) or _by_name(link, where) or _system(link, where)
@@ -92,7 +92,7 @@ def _by_name(err: BaseException, where: str) -> OutgoingError | None:
     names = {cls.__name__ for cls in type(err).__mro__}
     if names & {"NameNotFound", "ClientConnectorDNSError"}:
         return OutgoingError(f"{_host(where)} is not found in the DNS: check the name and the name server.", kind="dns")
-    if names & {"LineTooLong", "TooManyHeaders"} or "Got more than" in str(err)[:200]:
+    if str(getattr(err, "message", "")).startswith(("Got more than", "Too many headers")):
         return OutgoingError(f"{where} answered with headers that are too large.", kind="too_large")
     if "ServerDisconnectedError" in names:
         return OutgoingError(

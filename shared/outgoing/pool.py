@@ -86,9 +86,9 @@ class VettedTransport(AiohttpTransport):
         """Raises ``OutgoingError`` for an address that is refused, httpx's own errors otherwise."""
         try:
             self._targets.check_url(str(request.url), field="url")
-        except InvalidInput as err:
+            return await super().handle_async_request(request)
+        except InvalidInput as err:  # the address, or one that the name resolved to
             raise explain(err, request.url.host) from err
-        return await super().handle_async_request(request)
 
     async def aclose(self) -> None:
         """The session belongs to ``OutgoingHttp``, which closes it."""
