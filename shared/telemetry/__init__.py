@@ -1,0 +1,1 @@
+"""Telemetry: readings with their quality, history, buckets, hourly rollups, retention."""
