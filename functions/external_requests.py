@@ -2,6 +2,96 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+from urllib.parse import quote
+
 import azure.functions as func
 
+from functions.endpoint import Answer, Call, endpoint
+from functions.hook_models import ListQuery
+from shared.access import Role
+from shared.errors import InvalidInput
+from shared.platforms.operations1.profile import PROFILE_ID, RequestProfile
+
 bp = func.Blueprint()
+
+
+@bp.route("api/requests/{profile}", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
+@endpoint(Role.VIEWER, key_checked=True)
+async def answer_request(call: Call) -> Answer:
+    """Answer an external request. The platform can store an address and a function key, and nothing more."""
+    return await _answer(call)
+
+
+@bp.route("api/v1/requests/{profile}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER)
+async def answer_request_v1(call: Call) -> Answer:
+    """The same for callers with an API token: the host lets nobody without a function key to the other address."""
+    return await _answer(call)
+
+
+async def _answer(call: Call) -> Answer:
+    # Whatever content type a device claims: it is JSON, or it is refused as none.
+    reply = await call.services.external_requests.answer(call.route["profile"], call.raw, call.headers)
+    headers = {"X-Unanswered": ",".join(quote(tag) for tag in reply.unanswered)} if reply.unanswered else {}
+    return Answer(reply.body, headers=headers)
+
+
+@bp.route("api/v1/request-profiles", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER)
+async def list_request_profiles(call: Call) -> Answer:
+    """All profiles."""
+    query = call.params(ListQuery)
+    page = await call.services.external_requests.profiles.list(limit=query.limit, continuation=query.continuation)
+    profiles = [_profile_json(call, name, profile) for name, profile in page.profiles.items()]
+    return Answer({"profiles": profiles, "continuation": page.continuation})
+
+
+@bp.route("api/v1/request-profiles/{profile}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER)
+async def get_request_profile(call: Call) -> Answer:
+    """One profile."""
+    profile, etag = await call.services.external_requests.profiles.get(call.route["profile"])
+    return Answer(_profile_json(call, call.route["profile"], profile), headers={"ETag": f'"{etag}"'})
+
+
+@bp.route("api/v1/request-profiles/{profile}", methods=["PUT"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def put_request_profile(call: Call) -> Answer:
+    """Create or replace a profile; with `If-Match` only if nobody else changed it."""
+    name = _name(call)
+    profile = call.body(RequestProfile)
+    etag, new = await call.services.external_requests.profiles.put(
+        name, profile, etag=call.if_match, caller=call.caller
+    )
+    return Answer(_profile_json(call, name, profile), 201 if new else 200, {"ETag": f'"{etag}"'})
+
+
+@bp.route("api/v1/request-profiles/{profile}", methods=["DELETE"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def delete_request_profile(call: Call) -> Answer:
+    """Delete a profile: its address answers 404 from now on."""
+    await call.services.external_requests.profiles.delete(call.route["profile"], etag=call.if_match, caller=call.caller)
+    return Answer(status=204)
+
+
+def _name(call: Call) -> str:
+    name = call.route["profile"]
+    if not re.fullmatch(PROFILE_ID, name):
+        raise InvalidInput(
+            "A request profile is named with lower-case letters, digits and `-`, at most 50 characters.",
+            field="profile",
+        )
+    return name
+
+
+def _profile_json(call: Call, name: str, profile: RequestProfile) -> dict[str, Any]:
+    return {
+        "id": name,
+        "url": f"{call.services.settings.base_url}/api/requests/{name}",
+        **profile.model_dump(mode="json", exclude={"on_missing"}),
+        "on_missing": profile.missing,
+        # No public contract says what an answer must look like to fill another interaction.
+        "answer_verified": False,
+    }

@@ -79,7 +79,7 @@ class InboxQuery(ListQuery):
     source: str | None = Field(None, pattern="^[a-z0-9][a-z0-9-]{0,62}$")
     event: str | None = Field(None, max_length=100)
     verdict: Literal["verified", "unsigned", "rejected"] | None = None
-    status: Literal["received", "handled", "failed", "rejected"] | None = None
+    status: Literal["received", "handled", "failed", "rejected", "answered"] | None = None
     equipment_id: str | None = Field(None, pattern="^[A-Za-z0-9_-]{1,64}$")
     since: UtcTime | None = Field(None, description="Inclusive; messages are kept for a week.")
     until: UtcTime | None = Field(None, description="Exclusive.")
@@ -111,7 +111,7 @@ def message_json(message: InboundMessage, *, whole: bool) -> dict[str, Any]:
         "verdict": message.verdict,
         "status": message.status,
         "reason": message.reason,
-        "bytes": len(message.raw),
+        "bytes": message.size,
         "sha256": message.sha256,
         "duplicates": message.duplicates,
         "replays": message.replays,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 from functions.call import Answer
-from shared.errors import InvalidInput, OvenbridgeError, TooManyRequests, Unauthorized, Unavailable
+from shared.errors import FieldProblem, OvenbridgeError, TooManyRequests, Unauthorized, Unavailable
 from shared.observability import correlation_id
 
 __all__ = ["Refusal", "problem"]
@@ -27,8 +27,9 @@ def problem(error: OvenbridgeError) -> Answer:
         "detail": error.detail,
     }
     headers: dict[str, str] = {}
-    if isinstance(error, InvalidInput) and error.problems:
-        body["problems"] = [{"field": p.field, "problem": p.problem} for p in error.problems]
+    problems: Sequence[FieldProblem] = getattr(error, "problems", ())
+    if problems:
+        body["problems"] = [{"field": p.field, "problem": p.problem} for p in problems]
     if (correlation := correlation_id()) is not None:
         body["correlation_id"] = correlation
     if isinstance(error, TooManyRequests | Unavailable):

@@ -281,7 +281,7 @@ class Services:
         """A worker's instruction asks for a value."""
         from shared.platforms.operations1.requests import ExternalRequests
 
-        return ExternalRequests(self.store, self.readings, self.equipment, self.audit, self.clock)
+        return ExternalRequests(self.store, self.readings, self.equipment, self.audit, self.inbox, self.clock)
 
 
 _services: Services | None = None

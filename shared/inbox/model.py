@@ -20,7 +20,8 @@ Verdict = Literal["verified", "unsigned", "rejected"]
 """``verified``: the sender's signature is right. ``unsigned``: only the secret path says who it is. ``rejected``: the
 signature is missing, wrong or too old; the message has no effect."""
 
-Status = Literal["received", "handled", "failed", "rejected"]
+Status = Literal["received", "handled", "failed", "rejected", "answered"]
+"""``received``: waits for its effect. ``answered``: a question, answered on the spot."""
 
 SOURCE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _ID = re.compile(r"w:([a-z0-9][a-z0-9-]{0,62}):(\d{4}-\d{2}-\d{2}):[0-9a-f]{32}")
@@ -48,6 +49,8 @@ class InboundMessage:
     headers: Mapping[str, str]
     raw: bytes
     sha256: str
+    size: int
+    """Bytes as they came; ``raw`` may be the beginning only of what was answered on the spot."""
     duplicates: int
     """How often it came again."""
     replays: int
@@ -80,6 +83,7 @@ class InboundMessage:
             headers=document.get("headers", {}),
             raw=raw,
             sha256=document["sha256"],
+            size=document.get("bytes", len(raw)),
             duplicates=document.get("duplicates", 0),
             replays=document.get("replays", 0),
             sends=document.get("sends", 0),

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from shared import json_text
 from shared.audit import AuditLog
@@ -38,6 +39,15 @@ QUEUE = "inbound-events"
 KEPT = timedelta(days=8)
 """Messages expire after seven days (topology); nothing older need be looked for."""
 MAX_WITHIN = 3_600
+MAX_KEPT_BYTES = 262_144
+"""Of a message that was answered on the spot so much is kept; its length and digest are those of the whole."""
+
+
+_NOT_REPLAYED = {
+    "rejected": "was rejected at the door",
+    "received": "is still waiting to be handled",
+    "answered": "was answered on the spot",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +154,40 @@ class Inbox:
             await self.send(new, 1, correlation_id())
         return Accepted(new, duplicate=False)
 
+    async def keep(
+        self,
+        source: str,
+        raw: bytes,
+        headers: Mapping[str, str],
+        *,
+        event: str,
+        effect: Mapping[str, Any],
+        equipment_id: str | None = None,
+    ) -> str:
+        """Keep a message that was answered on the spot, with its answer: for looking back. It is not queued."""
+        now = self._clock.now()
+        new, _ = self._names(source, None, None, now)
+        document: Document = {
+            "id": new,
+            "source": source,
+            "day": day_of(now),
+            "receivedAt": iso(now),
+            "event": event,
+            "verdict": "unsigned",
+            "reason": None,
+            "status": "answered",
+            "headers": kept_headers(headers),
+            "bytes": len(raw),
+            "sha256": hashlib.sha256(raw).hexdigest(),
+            "handledAt": iso(now),
+            "effect": effect,
+            "equipmentId": equipment_id,
+            "correlationId": correlation_id(),
+            **body_fields(raw[:MAX_KEPT_BYTES]),
+        }
+        await self._store.create(CONTAINER, document)
+        return new
+
     async def send(self, id: str, number: int, correlation: str | None) -> None:
         """Wake the handler. The message id differs each time: the queue drops one that it has seen."""
         body = json_text.dump({"id": id})
@@ -186,8 +230,7 @@ class Inbox:
         """
         partition = partition_of(id)
         message = await self.get(id)
-        if message.status in ("rejected", "received"):
-            why = "was rejected at the door" if message.status == "rejected" else "is still waiting to be handled"
+        if (why := _NOT_REPLAYED.get(message.status)) is not None:
             raise Conflict(f"This message {why}; only handled and failed ones can be replayed.")
         recorded = self._audit.recorded(f"hook:{message.source}", actor=actor, action="inbox.replayed", target=id)
         async with recorded:

@@ -1,0 +1,161 @@
+"""A worker asks from within a work instruction: answered from the last stored readings, never by a live poll."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from shared import json_text
+from shared.audit import AuditLog
+from shared.clock import Clock
+from shared.equipment.registry import EquipmentRegistry
+from shared.errors import Conflict, FieldProblem, InvalidInput
+from shared.inbox.service import Inbox
+from shared.platforms.operations1.judgement import TagAnswer, judge
+from shared.platforms.operations1.payload import Asked, read_payload
+from shared.platforms.operations1.profile import RequestProfile, TagSource
+from shared.platforms.operations1.profiles import RequestProfiles
+from shared.signals import SignalValue
+from shared.storage import DocumentStore
+from shared.telemetry.readings import Readings
+
+__all__ = ["ExternalRequests", "NoUsableValue", "Reply"]
+
+log = logging.getLogger("ovenbridge.requests")
+
+
+class NoUsableValue(Conflict):
+    """A tag has no value that may be given. ``problems`` names each with its reason, for the worker."""
+
+    title = "No usable value"
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        self.problems = tuple(FieldProblem(tag, reason) for tag, reason in reasons.items())
+        super().__init__(" ".join(f"{tag}: {reason}" for tag, reason in reasons.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the platform is answered."""
+
+    body: Any
+    unanswered: Mapping[str, str] = field(default_factory=dict)
+    """Tags without a usable value, with the reason."""
+
+
+class ExternalRequests:
+    """Answers external requests, and owns their profiles."""
+
+    def __init__(
+        self,
+        store: DocumentStore,
+        readings: Readings,
+        equipment: EquipmentRegistry,
+        audit: AuditLog,
+        inbox: Inbox,
+        clock: Clock,
+    ) -> None:
+        self.profiles = RequestProfiles(store, equipment, audit, clock)
+        self._readings = readings
+        self._inbox = inbox
+        self._clock = clock
+
+    async def answer(self, profile_id: str, raw: bytes, headers: Mapping[str, str]) -> Reply:
+        """Answer one request.
+
+        Raises:
+            NotFound: there is no such profile.
+            InvalidInput: it is no JSON object, of a version that the profile refuses, or asks for nothing configured.
+            NoUsableValue: a value is too old, bad or missing, and the profile wants that said.
+        """
+        profile = await self.profiles.current(profile_id)
+        asked = read_payload(json_text.load_foreign(raw))
+        wanted = _wanted(profile_id, profile, asked)
+        answers = await self._look_up(wanted, accept_uncertain=profile.accept_uncertain)
+        unanswered = {tag: a.reason or "There is no value." for tag, a in answers.items() if not a.usable}
+        refused = NoUsableValue(unanswered) if unanswered and profile.missing == "error" else None
+        body = None if refused else _written(profile, answers)
+        if profile.keep_requests:
+            await self._inbox.keep(
+                f"request-{profile_id}",
+                raw,
+                headers,
+                event=asked.realm or "external-request",
+                effect={"answer": body, "unanswered": unanswered, "report": asked.report_id, "order": asked.order_id},
+            )
+        if unanswered:
+            log.warning("The request profile %s has no usable value for: %s", profile_id, ", ".join(unanswered))
+        if refused:
+            raise refused
+        return Reply(body, unanswered)
+
+    async def _look_up(self, wanted: Mapping[str, TagSource], *, accept_uncertain: bool) -> dict[str, TagAnswer]:
+        """All machines at once, each read once, however many tags are about it."""
+        by_machine: dict[str, list[str]] = {}
+        for tag, source in wanted.items():
+            by_machine.setdefault(source.equipment_id, []).append(tag)
+        parts = await asyncio.gather(
+            *(
+                self._look_up_machine(machine, {tag: wanted[tag] for tag in tags}, accept_uncertain)
+                for machine, tags in by_machine.items()
+            )
+        )
+        found = {tag: answer for part in parts for tag, answer in part.items()}
+        return {tag: found[tag] for tag in wanted}
+
+    async def _look_up_machine(
+        self, machine: str, tags: Mapping[str, TagSource], accept_uncertain: bool
+    ) -> dict[str, TagAnswer]:
+        reading = await self._readings.latest(machine)
+        now = self._clock.now()
+        answers: dict[str, TagAnswer] = {}
+        for tag, source in tags.items():
+            found: tuple[SignalValue, datetime] | None = None
+            if reading is not None and reading.values:
+                value = reading.values.get(source.signal)
+                # A pushed reading may tell of some signals only; the others stand in an earlier one.
+                found = (
+                    (value, reading.at)
+                    if value is not None
+                    else await self._readings.latest_value(machine, source.signal)
+                )
+            answers[tag] = judge(source, reading, found, now, accept_uncertain=accept_uncertain)
+        return answers
+
+
+def _wanted(profile_id: str, profile: RequestProfile, asked: Asked) -> dict[str, TagSource]:
+    if not profile.accepts(asked.versions):
+        accepted, given = " or ".join(profile.accepted_versions or ()), " / ".join(asked.versions)[:60]
+        raise InvalidInput(
+            f"The request profile {profile_id} answers version {accepted}, and this is {given}.", field="version"
+        )
+    wanted = profile.wanted(asked.tags, whole=asked.whole)
+    if not wanted:
+        raise InvalidInput(
+            f"None of the interaction tags in this request is configured in the profile {profile_id}. It knows: "
+            f"{', '.join(profile.tags)[:500]}.",
+            field="interactionTags",
+        )
+    return wanted
+
+
+def _written(profile: RequestProfile, answers: Mapping[str, TagAnswer]) -> Any:
+    given = {tag: answer for tag, answer in answers.items() if answer.usable or profile.missing != "omit"}
+    if profile.answer == "values":
+        return {tag: answer.value for tag, answer in given.items()}
+    if profile.answer == "list":
+        return [{"tag": tag, "value": answer.value} for tag, answer in given.items()]
+    return {
+        tag: {
+            "value": answer.value,
+            "unit": answer.unit,
+            "quality": answer.quality.value,
+            "age_seconds": answer.age_seconds,
+            "reason": answer.reason,
+        }
+        for tag, answer in given.items()
+    }
