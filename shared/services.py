@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shared.collection.health import ConnectionHealth
     from shared.collection.ingest import Ingest
     from shared.collection.poll import Polling
+    from shared.collection.summary import ConnectionSummary
     from shared.connectors import Connectors
     from shared.equipment.registry import EquipmentRegistry
     from shared.events import EventLog
@@ -240,7 +241,16 @@ class Services:
         """What is wrong now, and who has seen it."""
         from shared.alerts.service import Alerts
 
-        return Alerts(self.store, self.alert_rules, self.events, self.audit, self.clock)
+        return Alerts(
+            self.store,
+            self.alert_rules,
+            self.readings,
+            self.equipment,
+            self.events,
+            self.audit,
+            self.clock,
+            base_url=self.settings.base_url,
+        )
 
     # Floor 5 -----------------------------------------------------------------------------------------------------
 
@@ -273,6 +283,13 @@ class Services:
             self.clock,
             deadline_seconds=self.settings.poll_deadline_seconds,
         )
+
+    @cached_property
+    def connection_summary(self) -> ConnectionSummary:
+        """The hourly lines of the connection log."""
+        from shared.collection.summary import ConnectionSummary
+
+        return ConnectionSummary(self.readings, self.equipment, self.health)
 
     # Floor 6: platforms ------------------------------------------------------------------------------------------
 

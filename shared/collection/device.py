@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import Clock
@@ -48,7 +47,6 @@ class DeviceReader:
             Unavailable: our own vault or store is away; that says nothing about the device.
         """
         at = self._clock.now()
-        begun = monotonic()
         deadline = min(self._deadline, float(equipment.poll_interval_seconds))
         task = asyncio.create_task(self._read(equipment))
         try:
@@ -63,7 +61,7 @@ class DeviceReader:
                 elif not task.cancelled():
                     task.exception()  # looked at: how it ended no longer matters
                 reason = f"The device did not answer within {deadline:g} s."
-                return _bad(equipment, at, reason, "timeout", (monotonic() - begun) * 1000)
+                return _bad(equipment, at, reason, "timeout")
             return task.result()
         except asyncio.CancelledError:
             task.cancel()
@@ -71,17 +69,17 @@ class DeviceReader:
         except Unavailable:
             raise
         except DeviceError as error:
-            return _bad(equipment, at, error.detail, error.code, None)
+            return _bad(equipment, at, error.detail, error.code)
         except (InvalidInput, NotFound) as error:
             reason = f"Its IoT configuration cannot be used: {error.detail}"
-            return _bad(equipment, at, reason, "invalid_configuration", None)
+            return _bad(equipment, at, reason, "invalid_configuration")
         except OvenbridgeError as error:
-            return _bad(equipment, at, error.detail, "device_error", None)
+            return _bad(equipment, at, error.detail, "device_error")
         except Exception as error:
             # Whatever a connector stumbles over must end as a reading of this device, not as the end of the batch.
             log.exception("Reading %s failed unexpectedly", equipment.id)
             reason = f"Reading it failed unexpectedly ({type(error).__name__}); the log of {at:%H:%M:%S} UTC says more."
-            return _bad(equipment, at, reason, "internal_error", None)
+            return _bad(equipment, at, reason, "internal_error")
 
     async def _read(self, equipment: Equipment) -> Reading:
         config = await self._equipment.connector_config(equipment)
@@ -111,13 +109,5 @@ class DeviceReader:
             task.exception()
 
 
-def _bad(equipment: Equipment, at: datetime, reason: str, code: str, elapsed_ms: float | None) -> Reading:
-    return Reading(
-        equipment.id,
-        at,
-        {},
-        quality=Quality.BAD,
-        reason=reason,
-        error_code=code,
-        response_ms=None if elapsed_ms is None else round(elapsed_ms, 1),
-    )
+def _bad(equipment: Equipment, at: datetime, reason: str, code: str) -> Reading:
+    return Reading(equipment.id, at, {}, quality=Quality.BAD, reason=reason, error_code=code)

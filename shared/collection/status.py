@@ -158,7 +158,7 @@ def _after_failure(before: ConnectionStatus, equipment: Equipment, reading: Read
         status=status,
         since=before.since if status == before.status else reading.at,
         consecutive_failures=failures,
-        backoff_until=_as_stored(reading.at + timedelta(seconds=pause, milliseconds=reading.response_ms or 0.0)),
+        backoff_until=_as_stored(reading.at + timedelta(seconds=pause)),
         last_error=reading.reason or "The device could not be read.",
         last_error_code=reading.error_code or "device_error",
         judged_at=reading.at,

@@ -138,6 +138,13 @@ class Readings:
         query = BucketQuery("ts", iso(start), iso(end), seconds, paths)
         return await self._store.buckets("readings", query, partition=(equipment_id,))
 
+    async def response_times(self, equipment_id: str, start: datetime, end: datetime) -> Bucket | None:
+        """How long the machine took to answer, in ms, over a span within one UTC day; ``None``: it never did."""
+        seconds = max(1, int((end - start).total_seconds()))
+        query = BucketQuery("ts", iso(start), iso(end), seconds, {"ms": ("ms",)})
+        found = await self._store.buckets("readings", query, partition=(equipment_id, day_of(start)))
+        return found[0] if found else None
+
     async def roll_up(self, equipment_ids: Sequence[str], hour: datetime) -> int:
         """Write the hour's rollup of each machine that has readings in it, once; how many were written."""
         start = hour.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

@@ -15,6 +15,7 @@ from shared.collection.ingest import Ingest
 from shared.collection.poll import Polling
 from shared.collection.schedule import Batch, Lane, Poll, to_ms
 from shared.equipment.model import Equipment
+from shared.errors import NotFound
 from shared.events import Event, EventLog
 from shared.services import Services
 from shared.signals import Quality, Reading, SignalValue
@@ -41,10 +42,10 @@ def oven(number: int = 1, **changes: Any) -> Equipment:
     return Equipment(**(fields | changes))
 
 
-def good_reading(number: int = 1, *, at: float, status: str = "running", temperature: float = 180.0) -> Reading:
+def good_reading(number: int = 1, *, at: float, status: str = "running", ms: float = 12.5) -> Reading:
     """So many seconds after noon."""
-    values = {"temperature.cabinet": SignalValue(temperature, unit="C"), "status": SignalValue(status)}
-    return Reading(f"oven-{number}", NOON + timedelta(seconds=at), values, response_ms=12.5)
+    values = {"temperature.cabinet": SignalValue(180.0, unit="C"), "status": SignalValue(status)}
+    return Reading(f"oven-{number}", NOON + timedelta(seconds=at), values, response_ms=ms)
 
 
 def bad_reading(number: int = 1, *, at: float, code: str = "cannot_connect", reason: str = "Refused.") -> Reading:
@@ -133,7 +134,13 @@ class Plant:
     # As the registry
 
     async def pollable(self) -> list[Equipment]:
-        return self.ovens
+        return [equipment for equipment in self.ovens if equipment.iot_enabled]
+
+    async def get(self, equipment_id: str) -> tuple[Equipment, str]:
+        for equipment in self.ovens:
+            if equipment.id == equipment_id:
+                return equipment, "etag"
+        raise NotFound(f"There is no {equipment_id}.")
 
     async def connector_config(self, equipment: Equipment, *, fresh: bool = False) -> dict[str, Any]:
         if self.fail_vault is not None:

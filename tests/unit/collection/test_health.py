@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clock import ManualClock, iso
+from shared.collection.connection_log import EventType
 from shared.collection.health import ConnectionHealth
 from shared.collection.status import ConnectionStatus, judge
 from shared.connectors import ConnectionTest
@@ -23,7 +24,7 @@ def health(house: Services) -> ConnectionHealth:
     return house.health
 
 
-async def log_types(health: ConnectionHealth, equipment_id: str = "oven-1") -> list[str]:
+async def log_types(health: ConnectionHealth, equipment_id: str = "oven-1") -> list[EventType]:
     page = await health.log(equipment_id, NOON - timedelta(days=1), NOON + timedelta(days=1), 100)
     return [entry.event_type for entry in page.entries][::-1]
 
@@ -139,6 +140,7 @@ async def test_what_a_process_that_died_left_untold_is_told_by_the_next(house: S
         transition = await after.report(oven(), reading)
         assert transition is not None
         assert transition.events[0].id == lost.events[0].id
+    assert transition is not None
     await after.told("oven-1", [e.id for e in transition.events])
     assert await after.untold() == {}
     assert await after.report(oven(), good_reading(at=90)) is None
