@@ -101,6 +101,8 @@ class Host:
         try:
             await self._open_backends()
             await self._web.listen(self.plan.sock)
+            for timer in self._timers:
+                await timer.recall()
             self._start()
             await _first(self._announce(), stop.wait())
             await stop.wait()
@@ -162,7 +164,8 @@ class Host:
         return answer.get_body().decode(errors="replace")[:500] if isinstance(answer, func.HttpResponse) else "?"
 
     async def _stop(self) -> None:
-        log.info("stopping")
+        if self._web.up:
+            log.info("stopping")
         self._web.stop_accepting()
         for task, timer in self._tasks.items():
             if timer is not None:

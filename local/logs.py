@@ -7,7 +7,7 @@ import sys
 from datetime import datetime
 from typing import Literal
 
-from shared.observability import configure_logging, correlation_id, redact
+from shared.observability import configure_logging, masked
 
 __all__ = ["LogFormat", "configure"]
 
@@ -26,16 +26,21 @@ class TextLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         where = record.name.removeprefix("ovenbridge.")
-        line = f"{at} {record.levelname.lower():<7} {where}: {redact(record.getMessage())}"
+        line = f"{at} {record.levelname.lower():<7} {where}: {_one_line(record.getMessage())}"
         fields = getattr(record, "fields", None)
         if isinstance(fields, dict):
-            line += "".join(f" {k}={redact(str(v))}" for k, v in fields.items())
-        if (correlation := correlation_id()) is not None:
+            line += "".join(f" {k}={_one_line(str(v))}" for k, v in masked(fields).items())
+        if (correlation := getattr(record, "correlation_id", None)) is not None:
             line += f" [{correlation[:12]}]"
-        if record.exc_info:
-            line += "\n" + redact(self.formatException(record.exc_info))
+        if record.exc_text:
+            line += "\n" + record.exc_text
         start = _COLOURS.get(record.levelname, "") if self._colour else ""
         return f"{start}{line}\x1b[0m" if start else line
+
+
+def _one_line(text: str) -> str:
+    # A caller's words in a message must not look like a line of ours.
+    return text.replace("\r", "\\r").replace("\n", "\\n")
 
 
 def configure(level: str, form: LogFormat | None) -> None:

@@ -44,15 +44,22 @@ def serve(arguments: Sequence[str], stopping: Stopping) -> None:
     with sock:
         plan, folder = _plan(options, file, sock)
         try:
-            host = Host(plan)
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_run(host, stopping))
+            _run(Host(plan), stopping)
         finally:
             folder.release()
 
 
-async def _run(host: Host, stopping: Stopping) -> None:
-    await host.run(stopping.attach())
+def _run(host: Host, stopping: Stopping) -> None:
+    async def until_told() -> None:
+        await host.run(stopping.attach())
+
+    runner = asyncio.Runner(loop_factory=_loop_factory())
+    try:
+        runner.run(until_told())
+    except BaseException:
+        runner.close()
+        raise
+    # Not closed after a good end: that would wait for sync functions that hang in their threads.
 
 
 def _settings_file(options: argparse.Namespace) -> SettingsFile:
@@ -79,7 +86,8 @@ def _plan(options: argparse.Namespace, file: SettingsFile, sock: socket.socket) 
     checked = examine(_functions(options, host_json), environment)
     for problem in checked.problems:
         log.log(logging.ERROR if problem.dropped else logging.WARNING, "%s", problem)
-    asks_keys = options.enable_auth or not loopback
+    # With tokens, too: a tunnel ends on loopback, and some functions are protected by a key alone.
+    asks_keys = options.enable_auth or settings.access_mode != "developer"
     keys_file = settings.data_dir / "keys.json"
     plan = Plan(
         app=options.app,

@@ -13,11 +13,11 @@ import threading
 import time
 from types import FrameType
 
-__all__ = ["GRACE_SECONDS", "Stopping"]
+__all__ = ["GRACE_SECONDS", "Stopping", "end_now"]
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 4.0
 """Running calls get so long to end."""
-LATEST_SECONDS = 9.0
+LATEST_SECONDS = 8.5
 """After so long the process ends whatever still runs. What is durable is on disk; what is not was not acknowledged."""
 
 

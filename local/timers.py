@@ -81,14 +81,15 @@ class Timer:
         self._monitored = function.use_monitor and self._schedule.is_monitored(clock.now())
         self._one_at_a_time = asyncio.Lock()
         self._stopping = False
+        self._past_due = False
         self._last: datetime | None = None
         self._next = self._schedule.next_after(clock.now())
 
     async def run(self) -> None:
-        """Until cancelled."""
-        past_due = await self._recall()
-        if past_due or self.function.run_on_startup:
-            await self.fire(past_due=past_due)
+        """Until cancelled, after :meth:`recall`."""
+        if self._past_due or self.function.run_on_startup:
+            await self.fire(past_due=self._past_due)
+            self._past_due = False
         while not self._stopping:
             await self._wait_until(self._next)
             await self.fire()
@@ -122,19 +123,18 @@ class Timer:
             self._next = self._schedule.next_after(self._last)
             await self._remember()
 
-    async def _recall(self) -> bool:
-        """Read the state; was a time missed while the host was down? A changed schedule begins anew."""
+    async def recall(self) -> None:
+        """Read the state: was a time missed while the host was down? A changed schedule begins anew."""
         if not self._monitored:
-            return False
+            return
         status = await asyncio.to_thread(Status.read, self._path)
         if status is None or status.schedule != self._schedule.text:
             await self._remember()
-            return False
+            return
         self._last = status.last
         if self._clock.now() > status.next:
             self._next = status.next
-            return True
-        return False
+            self._past_due = True
 
     async def _remember(self) -> None:
         if not self._monitored:

@@ -60,6 +60,8 @@ class Web:
     guard: DeveloperGuard | None = None
     bodies: Bodies = field(default_factory=Bodies)
     most_at_a_time: int = 1024
+    lingering_seconds: float = 2.0
+    """How long a body that nobody wants is read and thrown away, so that the caller gets to read the answer."""
     up: bool = False
     """Until then everything is answered 503."""
     _now: int = 0
@@ -78,7 +80,7 @@ class Web:
             access_log=None,
             logger=_ServerLog(log),
             keepalive_timeout=KEEP_ALIVE_SECONDS,
-            lingering_time=2.0,
+            lingering_time=self.lingering_seconds,
             auto_decompress=False,
             max_line_size=8190,
             max_field_size=16_380,

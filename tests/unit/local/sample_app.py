@@ -115,8 +115,10 @@ async def seen_so_far(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.service_bus_queue_trigger(arg_name="msg", queue_name="relay-ingest", connection="ServiceBusConnection")
 async def take(msg: func.ServiceBusMessage) -> None:
-    """A queue function: a body that begins with `fail` fails."""
+    """A queue function: the body says what happens."""
     body = msg.get_body().decode()
+    if body.startswith("slow"):
+        await asyncio.sleep(0.1)
     seen["queue"].append(f"{msg.message_id} {msg.delivery_count} {msg.correlation_id} {body}")
     if body.startswith("fail"):
         raise RuntimeError("on purpose")

@@ -57,6 +57,7 @@ class Bench:
 
         function = TimerFunction("Nightly", handler, [], "timer", schedule, on_startup, monitor)
         timer = Timer(function, self.folder, self.clock, Running(None), sleep)
+        await timer.recall()
         task = asyncio.create_task(timer.run())
         async with asyncio.timeout(10):
             await enough.wait()

@@ -72,6 +72,7 @@ async def served(**how: Any) -> AsyncIterator[Client]:
         running=how.pop("running", Running(None)),
         admin=Admin(functions, {}, f"http://127.0.0.1:{port}"),
         up=True,
+        lingering_seconds=0.05,
         **how,
     )
     await web.listen(sock)
