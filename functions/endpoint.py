@@ -19,7 +19,7 @@ from functions.workers import named, queue_worker, timer_worker
 from shared import json_text
 from shared.access import Role
 from shared.errors import LengthRequired, OvenbridgeError, PayloadTooLarge, Unauthorized, Unavailable
-from shared.observability import bound, new_correlation_id
+from shared.observability import bound, new_correlation_id, protect_logs
 from shared.services import services
 
 __all__ = [
@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 log = logging.getLogger("ovenbridge.http")
+
+# Every function app imports this module: before it serves anything, its logs are safe to write.
+protect_logs()
 
 Handler = Callable[[Call], Awaitable[Answer]]
 HttpFunction = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
