@@ -4,6 +4,7 @@ import azure.functions as func
 
 from functions import (
     access,
+    alert_rules,
     alerts,
     audit,
     deliveries,
@@ -19,6 +20,7 @@ from functions import (
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 for surface in (
     access,
+    alert_rules,
     alerts,
     audit,
     deliveries,

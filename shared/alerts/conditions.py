@@ -14,6 +14,8 @@ from shared.signals import Quality, Reading, SignalValue, Value
 
 __all__ = ["Finding", "GateView", "Verdict", "find", "is_one_of", "look_at_gate", "number", "read_failed"]
 
+EXACT = 2**53
+"""A larger integer is no measurement, and no exact number in every store."""
 MAX_POINTS = 240
 """So many values of a rate's window are kept."""
 
@@ -70,9 +72,11 @@ def read_failed(reading: Reading) -> bool:
 def number(value: SignalValue) -> float | None:
     """The value as a number; ``None`` when it is none or cannot be believed."""
     v = value.value
-    if value.quality is Quality.BAD or isinstance(v, bool) or not isinstance(v, int | float) or not isfinite(v):
+    if value.quality is Quality.BAD:
         return None
-    return v
+    if type(v) is float:
+        return v if isfinite(v) else None
+    return float(v) if type(v) is int and abs(v) <= EXACT else None
 
 
 def is_one_of(value: Value, wanted: Sequence[Value]) -> bool:

@@ -14,13 +14,10 @@ from shared.alerts.model import ERROR_WORDS, Kind, Rule, Severity
 if TYPE_CHECKING:
     from shared.equipment.model import Equipment
 
-__all__ = ["BUILTIN", "BUILT_IN_RULES", "resolved", "silence_seconds"]
+__all__ = ["BUILTIN", "BUILT_IN_RULES", "resolved"]
 
 BUILTIN = "builtin"
 """The scope of the rules below."""
-
-DEFAULT_TIMEOUT_SECONDS = 10.0
-"""A device's own timeout where its configuration names none."""
 
 BUILT_IN_RULES: tuple[Rule, ...] = (
     Rule(
@@ -45,17 +42,10 @@ BUILT_IN_RULES: tuple[Rule, ...] = (
 )
 
 
-def silence_seconds(equipment: Equipment) -> float:
-    """Three poll intervals and a timeout: longer without news is not chance."""
-    timeout = equipment.iot_config.get("timeout", DEFAULT_TIMEOUT_SECONDS)
-    known = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    return 3.0 * equipment.poll_interval_seconds + (float(timeout) if known else DEFAULT_TIMEOUT_SECONDS)
-
-
 def resolved(rule: Rule, equipment: Equipment) -> Rule:
     """The rule with what depends on the machine's poll interval worked out."""
     if rule.kind is Kind.STALE and rule.after_seconds is None:
-        return replace(rule, after_seconds=silence_seconds(equipment))
+        return replace(rule, after_seconds=equipment.stale_after_seconds)
     if rule.kind is Kind.REACH:
-        return replace(rule, gap_seconds=silence_seconds(equipment))
+        return replace(rule, gap_seconds=equipment.stale_after_seconds)
     return rule

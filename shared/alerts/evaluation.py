@@ -54,6 +54,7 @@ def evaluate(rule: Rule, state: RuleState, reading: Reading) -> Outcome:
 def _condition_holds(rule: Rule, memory: Memory, finding: Finding, at: datetime) -> Outcome:
     since = memory.since or at
     failures = memory.failures + 1 if rule.kind is Kind.CONNECTION_LOST else 0
+    peak = finding.value if finding.measure is not None else None
     held = (at - since).total_seconds() >= rule.on_delay_seconds
     if not held or (rule.kind is Kind.CONNECTION_LOST and failures < rule.failures):
         if since is memory.since and failures == memory.failures:
@@ -67,7 +68,7 @@ def _condition_holds(rule: Rule, memory: Memory, finding: Finding, at: datetime)
         failures=failures,
         in_gap=False,
         bad_readings=0,
-        peak=finding.value,
+        peak=peak,
         worst=finding.measure,
     )
     return RuleState(at, raised), (
@@ -81,7 +82,7 @@ def _condition_holds(rule: Rule, memory: Memory, finding: Finding, at: datetime)
             quality=finding.quality,
             note=finding.note,
             failures=failures,
-            peak=finding.value,
+            peak=peak,
         ),
     )
 

@@ -51,7 +51,7 @@ class _Words:
 
     def value(self, value: Value) -> str:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return "no value" if value is None else str(value)
+            return "no value" if value is None else str(value)[:100]
         return _number(outside(value, self._entered)) + self._symbol
 
     def difference(self, value: float) -> str:
