@@ -22,8 +22,8 @@ def _not_empty(value: Any) -> Any:
     return None if value == "" else value
 
 
-Secret = Annotated[str | None, BeforeValidator(_header_safe), Field(max_length=8_192, repr=False)]
-Text = Annotated[str | None, BeforeValidator(_not_empty), Field(max_length=1_024, repr=False)]
+Secret = Annotated[Annotated[str, Field(max_length=8_192)] | None, BeforeValidator(_header_safe), Field(repr=False)]
+Text = Annotated[Annotated[str, Field(max_length=1_024)] | None, BeforeValidator(_not_empty), Field(repr=False)]
 
 
 class Credentials(BaseModel):
@@ -45,7 +45,9 @@ class Credentials(BaseModel):
     client_secret: Text = Field(None, validation_alias=AliasChoices("client_secret", "clientSecret"))
     scope: Text = None
     client_auth: Literal["basic", "body"] = Field("basic", validation_alias=AliasChoices("client_auth", "clientAuth"))
-    extra: dict[str, str] = Field(default_factory=dict, max_length=20, description="More fields of the token request.")
+    extra: dict[str, str] = Field(
+        default_factory=dict, max_length=20, repr=False, description="More fields of the token request."
+    )
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Credentials:

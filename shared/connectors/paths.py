@@ -20,6 +20,7 @@ _NAME = re.compile(r"[^.\[\]'\"\s]+")
 _INDEX = re.compile(r"\[([0-9]{1,6})\]")
 _QUOTED = re.compile(r"\[(?:'([^']*)'|\"([^\"]*)\")\]")
 _SELECT = re.compile(r"\[([^.\[\]'\"\s=]+)=(?:'([^']*)'|\"([^\"]*)\"|([^\]'\"]+))\]")
+_BARE = re.compile(r"[^\]'\"]+")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -38,7 +39,7 @@ class Name:
     key: str
 
     def __str__(self) -> str:
-        return self.key if _NAME.fullmatch(self.key) else f"['{self.key}']"
+        return self.key if _NAME.fullmatch(self.key) else f"[{_quoted(self.key)}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Select:
     value: str
 
     def __str__(self) -> str:
-        return f"[{self.key}={self.value}]"
+        return f"[{self.key}={self.value if _BARE.fullmatch(self.value) else _quoted(self.value)}]"
 
 
 Step = Name | Index | Select
@@ -151,6 +152,10 @@ def _texts(step: Step) -> tuple[str, ...]:
     if isinstance(step, Name):
         return (step.key,)
     return (step.key, step.value) if isinstance(step, Select) else ()
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if "'" in text else f"'{text}'"
 
 
 def _spell(steps: Sequence[Step]) -> str:

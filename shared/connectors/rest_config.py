@@ -42,7 +42,7 @@ def _address(value: str) -> str:
     return value
 
 
-PathTemplate = Annotated[str | None, BeforeValidator(_path_template), Field(max_length=2_000)]
+PathTemplate = Annotated[Annotated[str, Field(max_length=2_000)] | None, BeforeValidator(_path_template)]
 
 
 class RestOptions(BaseModel):
@@ -118,9 +118,7 @@ class RestOptions(BaseModel):
         known = [*type(self).model_fields, "timestampAt", "path"]
         for name, value in (self.model_extra or {}).items():
             if not isinstance(value, str | int | float | bool) and value is not None:
-                raise ValueError(
-                    f"{name[:40]} is not known here; only single values may stand beside the known options"
-                )
+                raise ValueError(f"['{name[:40]}']: is not known here; only single values may stand beside the options")
             near = difflib.get_close_matches(name, known, 1, 0.8)
             if near:
                 raise ValueError(f"['{name[:40]}']: is not known here, did you mean {near[0]}")

@@ -103,7 +103,7 @@ def plan(config: Mapping[str, Any], profile: Profile, equipment_id: str, targets
 
 def _parsed(config: Mapping[str, Any], profile: Profile) -> RestConfig:
     options = config.get("additional_config")
-    merged: Any = {**profile.defaults, **options} if isinstance(options, Mapping) else options or dict(profile.defaults)
+    merged: Any = {**profile.defaults, **(options or {})} if isinstance(options, Mapping | None) else options
     try:
         return RestConfig.model_validate({**config, "additional_config": merged})
     except ValidationError as err:
