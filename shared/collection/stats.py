@@ -51,7 +51,7 @@ class PollStats:
     """Devices being read now."""
     last_planned_at: datetime | None = None
     last_read_at: datetime | None = None
-    _lateness: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    _lateness: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW), repr=False)
     _reported_at: datetime | None = None
 
     def note_start(self, lateness_seconds: float) -> None:
