@@ -61,6 +61,13 @@ def bound(correlation: str, function: str | None = None) -> Iterator[None]:
 
 _tracebacks = logging.Formatter()
 
+MAX_TEXT = 32_768
+"""Characters of one message or traceback; a body that ends up in an error text may be a megabyte."""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]} ... ({len(text)} characters)"
+
 
 class _CleanRecord(logging.LogRecord):
     """A record that holds no secret, and knows the correlation id of where it was made."""
@@ -68,13 +75,13 @@ class _CleanRecord(logging.LogRecord):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         try:
-            self.msg = redact(self.getMessage())
+            self.msg = redact(_cut(self.getMessage()))
         except (TypeError, ValueError):
             # Arguments that do not fit the text: say what there is, a log line must not end the call.
             self.msg = f"{redact(str(self.msg))} (the values of this line do not fit it)"
         self.args = None
         if self.exc_info:
-            self.exc_text = redact(_tracebacks.formatException(self.exc_info))
+            self.exc_text = redact(_cut(_tracebacks.formatException(self.exc_info)))
             # A handler that formats it anew would show what was just taken out.
             self.exc_info = None
         if self.stack_info:

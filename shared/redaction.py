@@ -12,11 +12,11 @@ REDACTED = "[redacted]"
 
 # Most texts hold none of these words and are given back after this one search.
 _SUSPICIOUS = re.compile(
-    r"(?i)pass|pwd|secret|token|key|auth|bearer|basic|cookie|code|sig|credential|://[^/\s]*@|/hooks/|ob_|eyJ"
+    r"(?i)pass|pwd|secret|token|key|auth|bearer|basic|cookie|code|sig|credential|://[^/\s]*@|/hooks/|ob_|eyJ|whsec_"
 )
 
 _NAMES = (
-    r"(?:[a-z0-9_.-]*[_.-])?(?:password|passwd|passphrase|pwd|secret|authorization|api[_-]?key|apikey|access[_-]?key"
+    r"(?:[a-z0-9_.-]{0,40}[_.-])?(?:password|passwd|passphrase|pwd|secret|authorization|api[_-]?key|apikey|access[_-]?key"
     r"|account[_-]?key|private[_-]?key|shared[_-]?access[_-]?(?:key|signature)|functions[_-]?key|subscription[_-]?key"
     r"|client[_-]?secret|signing[_-]?secret|(?:access|refresh|id|auth|bearer|session)?[_-]?token|credentials?"
     r"|set-cookie|cookie)"
@@ -27,17 +27,17 @@ _QUERY = re.compile(r"(?i)((?:^|[?&;\"'])(?:code|sig|signature|key|token|passwor
 # name: value, name=value, "name": "value", 'name': b'value', \"name\": \"value\" (JSON inside JSON)
 _FIELD = re.compile(
     rf"(?i)(?<![a-z0-9])({_NAMES}[\\\"']{{0,4}}\s*[:=]\s*)"
-    r"(?:\\+\"(?:.*?)\\+\"|b?\"(?:[^\"\\]|\\.)*\"?|b?'(?:[^'\\]|\\.)*'?"
+    r"(?:\\{1,4}\"(?:.{0,500}?)\\{1,4}\"|b?\"(?:[^\"\\]|\\.)*\"?|b?'(?:[^'\\]|\\.)*'?"
     r"|(?:basic|bearer|token|digest|sharedaccesssignature)\s+[^\s,;}\]\"'&]+|[^\s,;}\]\"'&]+)"
 )
 # ('authorization', 'Bearer ...'): headers as pairs
 _PAIR = re.compile(rf"(?i)(b?[\"']{_NAMES}[\"']\s*,\s*)b?(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')")
 _SCHEME = re.compile(r"(?i)\b(basic|bearer)\s+[a-z0-9+/=._~-]{6,}")
-_USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/\s\"'<>]*@")
+_USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{0,20}://)[^/\s\"'<>]*@")
 _HOOK = re.compile(r"(?i)(/hooks/[^/\s\"'?]+/)[^/\s\"'?,;)]+")
 _OURS = re.compile(r"(ob_[0-9a-f]{16}_)[A-Za-z0-9_-]{20,}")
 _SIGNING = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?")
+_JWT = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?")
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
 
 _SECRET_FIELDS = frozenset(
@@ -49,6 +49,8 @@ _SECRET_FIELDS = frozenset(
     )
 )  # fmt: skip
 """Names of fields, in lower case without separators, whose value is a secret."""
+
+# Every pattern is bounded where it could go over a text again and again: what is logged may be an attacker's.
 
 
 def redact(text: str) -> str:
