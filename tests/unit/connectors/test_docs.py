@@ -1,0 +1,55 @@
+"""docs/equipment-mapping.md is true: its configurations are accepted and its answers give the values it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.connectors import ConnectorFactory
+from shared.connectors.credentials import Credentials
+from shared.connectors.extract import extract
+from shared.connectors.mapping import SignalSpec
+from shared.connectors.profiles import fields, profile_of, profiles
+from shared.connectors.rest_config import RestOptions
+from shared.connectors.rest_plan import plan
+from shared.outgoing.targets import TargetPolicy
+
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "equipment-mapping.md").read_text("utf-8")
+BLOCKS = [(kind, json.loads(text)) for kind, text in re.findall(r"```json (\w+)\n(.*?)```", PAGE, re.DOTALL)]
+CONFIGS = [block for kind, block in BLOCKS if kind == "config"]
+EXAMPLES = [
+    (BLOCKS[n][1], BLOCKS[n + 1][1], BLOCKS[n + 2][1])
+    for n in range(len(BLOCKS) - 2)
+    if [kind for kind, _ in BLOCKS[n : n + 3]] == ["config", "answer", "values"]
+]
+
+
+def test_every_block_is_one_we_know() -> None:
+    assert PAGE.count("```json") == len(BLOCKS) >= 8
+    assert len(EXAMPLES) == 2
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: str(c["endpoint"]))
+def test_the_configurations_are_accepted(config: dict[str, Any]) -> None:
+    ConnectorFactory.check(config["protocol"], config)
+
+
+@pytest.mark.parametrize(("config", "answer", "values"), EXAMPLES, ids=["without", "with"])
+def test_the_answers_give_the_values_shown(config: dict[str, Any], answer: Any, values: dict[str, Any]) -> None:
+    profile = profile_of(config["protocol"])
+    assert profile is not None
+    worked_out = plan(config, profile, "oven-1", TargetPolicy(allow_private=False, allow_http=False))
+    found = extract(answer, worked_out)
+    assert {key: value.value for key, value in found.values.items()} == values
+    assert (found.nothing, found.hint) == (None, None)
+
+
+def test_every_option_and_field_is_on_the_page() -> None:
+    named = [*SignalSpec.model_fields, *RestOptions.model_fields, *Credentials.model_fields, *profiles()]
+    named += [spec.at for spec in fields().signals.values()] + list(fields().signals)
+    missing = [name for name in named if name not in ("at",) and f"`{name}`" not in PAGE and f".{name}`" not in PAGE]
+    assert missing == []
