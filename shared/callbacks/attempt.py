@@ -1,0 +1,126 @@
+"""One try: say it to the receiver, and judge what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.callbacks.document import delivery_id
+from shared.callbacks.model import Callback
+from shared.callbacks.sealed import Destination
+from shared.clock import Clock, iso
+from shared.observability import redact
+from shared.outgoing.http import OutgoingAnswer, OutgoingError, OutgoingHttp
+from shared.storage import Document
+
+__all__ = ["Attempts", "Dialect", "Notification", "Outcome"]
+
+MAX_ANSWER_BYTES = 16_384
+"""So much of an answer is read; a longer one costs the connection."""
+SHOWN_CHARACTERS = 500
+"""So much of it is kept for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What a receiver gets: a body, and headers of its dialect."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+Dialect = Callable[[Callback, Mapping[str, Any], str], Notification]
+"""Writes a notification: the callback, the event's stored form, how callers reach us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a try went."""
+
+    confirmed: bool
+    gone: bool
+    """The receiver wants no more (410)."""
+    tried: dict[str, Any]
+    """For the log of tries: number, time, duration, status, reason, sentence, cut-off answer."""
+
+    @property
+    def sentence(self) -> str:
+        """What happened, for people."""
+        return str(self.tried.get("detail", "The receiver confirmed."))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Makes tries."""
+
+    http: OutgoingHttp
+    clock: Clock
+    dialects: Mapping[str, Dialect]
+    base_url: str
+    timeout_seconds: float
+
+    async def make(self, callback: Callback, destination: Destination, document: Document) -> Outcome:
+        """Send the notification once. Never raises for anything a receiver does."""
+        number = document["attempt"] - document["firstAttempt"] + 1
+        now = self.clock.now()
+        notification = self.dialects[callback.dialect](callback, document["event"], self.base_url)
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": delivery_id(callback.id, document["id"]),
+            "webhook-timestamp": str(int(now.timestamp())),
+            "x-ovenbridge-attempt": str(number),
+            **notification.headers,
+            **destination.headers,
+        }
+        if (correlation := document.get("correlationId")) is not None:
+            headers["x-correlation-id"] = correlation
+        tried: dict[str, Any] = {"n": number, "at": iso(now)}
+        try:
+            answer = await self.http.send(
+                "POST",
+                destination.url,
+                headers=headers,
+                content=notification.body,
+                timeout_seconds=self.timeout_seconds,
+                max_answer_bytes=MAX_ANSWER_BYTES,
+            )
+        except OutgoingError as error:
+            tried |= {"reason": error.kind, "detail": error.detail}
+            tried["ms"] = round((self.clock.now() - now).total_seconds() * 1000)
+            return Outcome(False, False, tried)
+        return _judge(answer, tried)
+
+
+def missing_destination(document: Document, now: str) -> Outcome:
+    """The vault has no target for this callback."""
+    number = document["attempt"] - document["firstAttempt"] + 1
+    detail = "The vault holds no address for this callback: delete it and register it again."
+    return Outcome(False, False, {"n": number, "at": now, "reason": "no_destination", "detail": detail})
+
+
+def _judge(answer: OutgoingAnswer, tried: dict[str, Any]) -> Outcome:
+    status = answer.status
+    tried |= {"status": status, "ms": round(answer.elapsed_ms)}
+    if answer.body:
+        tried["answer"] = redact(answer.body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")[:SHOWN_CHARACTERS])
+    if 200 <= status < 300:
+        return Outcome(True, False, tried)
+    tried |= {"reason": f"http_{status}", "detail": _sentence(status)}
+    return Outcome(False, status == 410, tried)
+
+
+def _sentence(status: int) -> str:
+    if status == 410:
+        return "The receiver answered 410: it wants no more notifications."
+    if 300 <= status < 400:
+        return f"The receiver answered {status}, a redirect, which is never followed: register the final address."
+    if status in (401, 403):
+        return f"The receiver answered {status}: check the credentials of this callback."
+    if status == 404:
+        return "The receiver answered 404: check the path of the URL."
+    if status == 413:
+        return "The receiver answered 413: the notification is too large for it."
+    if status == 429:
+        return "The receiver answered 429: it asks for fewer notifications."
+    return f"The receiver answered {status}; only 2xx confirms a notification."

@@ -1,0 +1,102 @@
+"""All registrations as this process knows them, so that telling an event asks the store for nothing.
+
+Read anew every few seconds, and at once after a change in this process: a caller who got 201 is told of the very next
+event. Another process sees the change with its next reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shared.callbacks.model import Callback, State
+from shared.errors import NotFound
+from shared.events import Event
+from shared.storage import DocumentStore, Query, every
+
+__all__ = ["Directory"]
+
+CONTAINER = "callbacks"
+REFRESH_SECONDS = 5.0
+SHARE = 0.02
+"""Reading takes at most this share of the time: ten thousand registrations are read less often than ten."""
+MAX_CALLBACKS = 10_000
+
+_SHOWN = (State.ACTIVE, State.DISABLED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    by_id: Mapping[str, Callback] = field(default_factory=dict)
+    by_type: Mapping[str, list[Callback]] = field(default_factory=dict)
+
+
+class Directory:
+    """Who is registered."""
+
+    def __init__(self, store: DocumentStore) -> None:
+        self._store = store
+        self._snapshot: _Snapshot | None = None
+        self._changes = 0
+        self._seen_changes = -1
+        self._refresh_at = 0.0
+        self._lock = asyncio.Lock()
+
+    def changed(self) -> None:
+        """A registration was written: read all of them before the next answer."""
+        self._changes += 1
+
+    async def matching(self, event: Event) -> list[Callback]:
+        """Who wants to be told; disabled ones too, for their notifications are kept."""
+        known = (await self._fresh()).by_type.get(event.type)
+        return [callback for callback in known if callback.wants(event)] if known else []
+
+    async def find(self, callback_id: str) -> Callback | None:
+        """A registration that is active or disabled; ``None``: it is gone, or never was.
+
+        One that another process has just made is read from the store.
+        """
+        callback = (await self._fresh()).by_id.get(callback_id)
+        if callback is not None:
+            return callback
+        try:
+            stored = await self._store.read(CONTAINER, (callback_id,), callback_id)
+        except NotFound:
+            return None
+        callback = Callback.from_document(stored.document)
+        return callback if callback.state in _SHOWN else None
+
+    async def everything(self) -> list[Callback]:
+        """All of them straight from the store, unfinished and dying ones too, oldest first."""
+        found = [
+            Callback.from_document(stored.document)
+            async for stored in every(self._store, CONTAINER, Query(limit=1000), at_most=2 * MAX_CALLBACKS)
+        ]
+        found.sort(key=lambda callback: (callback.created_at, callback.id))
+        return found
+
+    async def _fresh(self) -> _Snapshot:
+        if (
+            self._snapshot is not None
+            and self._seen_changes == self._changes
+            and (time.monotonic() < self._refresh_at or self._lock.locked())
+        ):
+            return self._snapshot
+        async with self._lock:
+            # Whoever waited here finds the work done, unless something changed again in the meantime.
+            while self._snapshot is None or self._seen_changes != self._changes or time.monotonic() >= self._refresh_at:
+                await self._read()
+            return self._snapshot
+
+    async def _read(self) -> None:
+        changes, started = self._changes, time.monotonic()
+        shown = [callback for callback in await self.everything() if callback.state in _SHOWN]
+        by_type: dict[str, list[Callback]] = {}
+        for callback in shown:
+            by_type.setdefault(callback.event_type, []).append(callback)
+        self._snapshot = _Snapshot({callback.id: callback for callback in shown}, by_type)
+        self._seen_changes = changes
+        now = time.monotonic()
+        self._refresh_at = now + max(REFRESH_SECONDS, (now - started) / SHARE)

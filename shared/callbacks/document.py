@@ -1,0 +1,196 @@
+"""A delivery: one event for one callback. Its document, its ids, and the queue message that wakes it.
+
+The store is the authority, the queue only wakes. ``attempt`` counts tries over the whole life of the delivery, replays
+included, so that no two messages ever share an id: the queue would swallow the second one as a duplicate, and the
+delivery would wait for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared import json_text
+from shared.clock import iso, parse_iso
+from shared.errors import InvalidInput, NotFound
+from shared.ids import digest_id
+from shared.messaging import Outgoing
+from shared.storage import Document, PatchOperation, SetPath
+
+__all__ = [
+    "CONFIRMED",
+    "CONTAINER",
+    "DISCARDED",
+    "OPEN",
+    "PENDING",
+    "QUEUE",
+    "RETRYING",
+    "Wake",
+    "confirmed",
+    "delivery_id",
+    "discarded",
+    "due_at",
+    "failed",
+    "logged",
+    "new_delivery",
+    "parse_delivery_id",
+    "parse_wake",
+    "put_off",
+    "replayed",
+    "wake",
+]
+
+CONTAINER = "deliveries"
+QUEUE = "callback-deliveries"
+
+PENDING = "pending"
+"""Waits for its first answer."""
+RETRYING = "retrying"
+"""Failed at least once and is tried again: an unconfirmed notification. A status of its own, so that those of one
+callback are found by an index."""
+CONFIRMED = "confirmed"
+DISCARDED = "discarded"
+OPEN = (PENDING, RETRYING)
+
+MAX_LOGGED_ATTEMPTS = 20
+"""So many of the latest tries stand in the document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """What a queue message says: look at this delivery, it should be at this attempt."""
+
+    callback_id: str
+    document_id: str
+    attempt: int
+
+
+def new_delivery(callback_id: str, event: dict[str, Any], now: datetime, correlation: str | None = None) -> Document:
+    """The document of a new delivery. ``event`` is the event's stored form (claim check)."""
+    moment = iso(now)
+    return {
+        "correlationId": event.get("correlationId", correlation),
+        "id": f"d:{event['eventId']}",
+        "callbackId": callback_id,
+        "status": PENDING,
+        "eventType": event["type"],
+        "createdAt": moment,
+        "nextAttemptAt": moment,
+        "attempt": 0,
+        "firstAttempt": 0,
+        "attempts": [],
+        "event": event,
+    }
+
+
+def delivery_id(callback_id: str, document_id: str) -> str:
+    """One name for both: the id of the API, and the ``webhook-id`` that a receiver sees."""
+    return f"{callback_id}-{document_id[2:]}"
+
+
+def parse_delivery_id(text: str) -> tuple[str, str]:
+    """Callback id and document id.
+
+    Raises:
+        NotFound: it names no delivery.
+    """
+    callback_id, dash, event_id = text[:32], text[32:33], text[33:]
+    if dash != "-" or not event_id or not callback_id.isalnum() or len(text) > 280 or any(c in "/\\?#" for c in text):
+        raise NotFound("There is no such delivery; its id is the `webhook-id` of the notification.")
+    return callback_id, f"d:{event_id}"
+
+
+def wake(document: Document, attempt: int, *, at: datetime | None = None, suffix: str = "") -> Outgoing:
+    """The message for an attempt.
+
+    ``suffix`` makes it a message of its own where the plain one may have been seen: without it a repair that happens
+    twice stays one message, with it the message is certain to come.
+    """
+    callback_id, document_id = document["callbackId"], document["id"]
+    body = {"callbackId": callback_id, "deliveryId": document_id, "attempt": attempt}
+    message_id = f"{digest_id(callback_id, document_id)}:{attempt}{':' if suffix else ''}{suffix}"
+    return Outgoing(json_text.dump(body), message_id, at, document.get("correlationId"))
+
+
+def parse_wake(body: bytes) -> Wake:
+    """Read a message.
+
+    Raises:
+        InvalidInput: it is none of ours (a poison message goes to the dead letters).
+    """
+    try:
+        said = json_text.load(body)
+        parsed = Wake(said["callbackId"], said["deliveryId"], said["attempt"])
+    except (ValueError, KeyError, TypeError) as err:
+        raise InvalidInput("A message of the delivery queue cannot be read; look at the dead letters.") from err
+    texts = isinstance(parsed.callback_id, str) and isinstance(parsed.document_id, str)
+    if not texts or not isinstance(parsed.attempt, int):
+        raise InvalidInput("A message of the delivery queue names no delivery; look at the dead letters.")
+    return parsed
+
+
+# What is written when something has happened. ``nextAttemptAt`` stays as null, so that a range never finds it.
+
+
+def confirmed(document: Document, tried: dict[str, Any], now: datetime) -> Sequence[PatchOperation]:
+    """A receiver said yes. Unconditional: whatever stands there, it has arrived."""
+    return (
+        SetPath("status", CONFIRMED),
+        SetPath("nextAttemptAt", None),
+        SetPath("doneAt", iso(now)),
+        SetPath("attempts", logged(document, tried)),
+        SetPath("discardReason", None),
+    )
+
+
+def failed(document: Document, tried: dict[str, Any], next_at: datetime) -> Sequence[PatchOperation]:
+    """A try failed and another one follows."""
+    return (
+        SetPath("status", RETRYING),
+        SetPath("attempt", document["attempt"] + 1),
+        SetPath("nextAttemptAt", iso(next_at)),
+        SetPath("attempts", logged(document, tried)),
+    )
+
+
+def discarded(reason: str, detail: str, now: datetime) -> Sequence[PatchOperation]:
+    """Given up: a word for programs and a sentence for people."""
+    return (
+        SetPath("status", DISCARDED),
+        SetPath("nextAttemptAt", None),
+        SetPath("doneAt", iso(now)),
+        SetPath("discardReason", reason),
+        SetPath("discardDetail", detail),
+    )
+
+
+def put_off(until: datetime) -> Sequence[PatchOperation]:
+    """Not now: the same attempt later."""
+    return (SetPath("nextAttemptAt", iso(until)),)
+
+
+def replayed(document: Document, now: datetime) -> tuple[int, Sequence[PatchOperation]]:
+    """Begin a fresh series of tries; the number of its first."""
+    attempt = document["attempt"] + 1
+    return attempt, (
+        SetPath("status", PENDING),
+        SetPath("attempt", attempt),
+        SetPath("firstAttempt", attempt),
+        SetPath("nextAttemptAt", iso(now)),
+        SetPath("replayedAt", iso(now)),
+        SetPath("discardReason", None),
+        SetPath("discardDetail", None),
+        SetPath("doneAt", None),
+    )
+
+
+def due_at(document: Document) -> datetime:
+    """When its next attempt is due."""
+    return parse_iso(document["nextAttemptAt"])
+
+
+def logged(document: Document, tried: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tries that stand in the document, with one more."""
+    return [*document["attempts"][-(MAX_LOGGED_ATTEMPTS - 1) :], tried]

@@ -1,0 +1,121 @@
+"""From one event to a delivery per callback: documents first, then the messages that wake them.
+
+What if the process dies in between? The publisher got no answer and publishes again: the documents are there already
+(the same ids) and the messages are sent. If nobody publishes again, the sweeper finds the deliveries overdue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+
+from shared.callbacks.document import CONTAINER, DISCARDED, PENDING, QUEUE, new_delivery, wake
+from shared.callbacks.model import Callback, State
+from shared.clock import Clock, iso
+from shared.errors import Conflict
+from shared.events import Event
+from shared.messaging import Queue
+from shared.observability import correlation_id
+from shared.storage import Document, DocumentStore
+
+__all__ = ["FanOut", "JustMade"]
+
+TOGETHER = 100
+"""Deliveries of one event that are written and sent in one go."""
+
+
+class JustMade:
+    """Deliveries that this process has just created, so that its own worker need not read them back.
+
+    Each is given out once: whoever comes second with the same message asks the store. Nobody but the worker changes a
+    delivery that has not been tried yet, except a deleted callback, which the worker looks up anyway.
+    """
+
+    MOST = 4_096
+    MOST_BYTES = 16_384
+    """Of an event's data; larger ones are read back, so that memory stays small."""
+
+    def __init__(self) -> None:
+        self._documents: OrderedDict[tuple[str, str], Document] = OrderedDict()
+
+    def keep(self, document: Document) -> None:
+        """Remember it."""
+        self._documents[document["callbackId"], document["id"]] = document
+        if len(self._documents) > self.MOST:
+            self._documents.popitem(last=False)
+
+    def take(self, callback_id: str, document_id: str) -> Document | None:
+        """Give it out, once."""
+        return self._documents.pop((callback_id, document_id), None)
+
+
+class FanOut:
+    """Creates deliveries and wakes them."""
+
+    def __init__(self, store: DocumentStore, queue: Queue, clock: Clock, just_made: JustMade) -> None:
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._just_made = just_made
+
+    async def tell(self, event: Event, callbacks: Sequence[Callback]) -> int:
+        """Durable when it returns; for how many callbacks a delivery waits. Idempotent by the event's id."""
+        stored_event = event.to_document()
+        small = len(callbacks) <= JustMade.MOST and _small(event)
+        waiting = 0
+        for start in range(0, len(callbacks), TOGETHER):
+            waiting += await self._some(stored_event, callbacks[start : start + TOGETHER], keep=small)
+        return waiting
+
+    async def _some(self, event: Document, callbacks: Sequence[Callback], *, keep: bool) -> int:
+        now, correlation = self._clock.now(), correlation_id()
+        documents = [new_delivery(callback.id, event, now, correlation) for callback in callbacks]
+        for document, callback in zip(documents, callbacks, strict=True):
+            if callback.state is State.DISABLED:
+                document.update(discard_as_made(callback, now))
+        waiting = [document for document in documents if document["status"] == PENDING]
+        fresh = await asyncio.gather(*(self._create(document) for document in documents))
+        if keep:
+            for document, made in zip(documents, fresh, strict=True):
+                if made and document["status"] == PENDING:
+                    self._just_made.keep(document)
+        # Those that were there already are woken too: whoever made them may have died before sending.
+        await self._queue.send(QUEUE, [wake(document, 0) for document in waiting])
+        return len(waiting)
+
+    async def _create(self, document: Document) -> bool:
+        try:
+            await self._store.create(CONTAINER, document)
+        except Conflict:
+            return False
+        return True
+
+
+def discard_as_made(callback: Callback, now: datetime) -> Document:
+    """A disabled callback is told nothing, but nothing is lost either: it can be replayed."""
+    return {
+        "status": DISCARDED,
+        "nextAttemptAt": None,
+        "doneAt": iso(now),
+        "discardReason": "callback_disabled",
+        "discardDetail": f"The callback is disabled ({callback.disabled_reason or 'by hand'}); enable it, then replay.",
+    }
+
+
+def _small(event: Event) -> bool:
+    """Is its data small? Estimated without writing it out."""
+    budget = JustMade.MOST_BYTES
+    pending: list[object] = [event.data]
+    while pending and budget > 0:
+        item = pending.pop()
+        budget -= 16
+        if isinstance(item, dict):
+            budget -= sum(len(key) for key in item)
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
+        elif isinstance(item, str):
+            budget -= len(item)
+    return budget > 0

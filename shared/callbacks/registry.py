@@ -1,0 +1,281 @@
+"""Registrations: create, read, delete, disable, enable; and the subscriber of all events.
+
+A registration is written in steps so that a process may die between any two of them: first its document as *preparing*,
+then its secrets, then *active*; removal goes the other way. What is left half-way is cleared by the sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from shared.access import Caller
+from shared.audit import AuditLog
+from shared.callbacks.directory import MAX_CALLBACKS, Directory
+from shared.callbacks.document import CONTAINER as DELIVERIES
+from shared.callbacks.document import OPEN, delivery_id, discarded
+from shared.callbacks.fanout import FanOut, JustMade
+from shared.callbacks.model import Callback, NewCallback, State
+from shared.callbacks.sealed import Sealed
+from shared.callbacks.standing import Standing
+from shared.clock import Clock, iso
+from shared.errors import Conflict, InvalidInput, NotFound, OvenbridgeError, PreconditionFailed
+from shared.events import Event
+from shared.events.catalogue import TEST
+from shared.ids import new_id
+from shared.messaging import Queue
+from shared.observability import correlation_id
+from shared.outgoing.targets import Target, TargetPolicy
+from shared.secrets import Vault
+from shared.storage import DocumentStore, In, Query, SetPath
+
+__all__ = ["Callbacks", "Page"]
+
+CONTAINER = "callbacks"
+UNFINISHED_SECONDS = 600.0
+"""A registration that is *preparing* for so long was left behind by a process that died."""
+DISCARD_AT_ONCE = 1_000
+"""Pending notifications that one deletion discards; the rest follow when their turn comes."""
+
+log = logging.getLogger("ovenbridge.callbacks")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of registrations, oldest first."""
+
+    items: list[Callback]
+    total: int
+
+
+class Callbacks:
+    """Who wants to be told. Implements ``events.Subscriber``."""
+
+    def __init__(
+        self, store: DocumentStore, queue: Queue, vault: Vault, audit: AuditLog, targets: TargetPolicy, clock: Clock
+    ) -> None:
+        self._store = store
+        self._audit = audit
+        self._targets = targets
+        self._clock = clock
+        self._directory = Directory(store)
+        self.sealed = Sealed(vault)
+        self.standing = Standing(store)
+        self.just_made = JustMade()
+        self._fan_out = FanOut(store, queue, clock, self.just_made)
+
+    # Telling -----------------------------------------------------------------------------------------------------
+
+    async def accept(self, event: Event) -> int:
+        """Make a delivery for every callback that wants this event; durable and on its way when it returns.
+
+        Idempotent by the event's id. Returns for how many callbacks.
+
+        Raises:
+            Unavailable: store or queue are away; publish again.
+        """
+        wanted = await self._directory.matching(event)
+        return await self._fan_out.tell(event, wanted) if wanted else 0
+
+    async def find(self, callback_id: str) -> Callback | None:
+        """The registration as this process knows it; ``None``: gone."""
+        return await self._directory.find(callback_id)
+
+    async def test(self, callback_id: str, *, caller: Caller) -> str:
+        """Send a notification of type TEST to this callback alone; the id of the delivery.
+
+        Raises:
+            NotFound: there is no such callback.
+            Conflict: it is disabled.
+        """
+        callback = await self.get(callback_id)
+        if callback.state is State.DISABLED:
+            raise Conflict("This callback is disabled; enable it first.")
+        event = Event(
+            id=new_id(),
+            type=TEST,
+            timestamp=self._clock.now(),
+            data={"message": "A test from Ovenbridge; nothing happened.", "requested_by": caller.name},
+            correlation_id=correlation_id(),
+        )
+        await self._fan_out.tell(event, [callback])
+        return delivery_id(callback.id, f"d:{event.id}")
+
+    # Registering -------------------------------------------------------------------------------------------------
+
+    async def create(self, wanted: NewCallback, *, caller: Caller) -> Callback:
+        """Register. The next event is told already when this returns.
+
+        Raises:
+            InvalidInput, UnsafeTarget: the URL is none we deliver to; names the field ``url``.
+            Conflict: there are too many.
+            Unavailable: store or vault are away.
+        """
+        target = await self._targets.check_resolves(wanted.url, field="url", allow_userinfo=True)
+        if target.userinfo is not None and wanted.credentials.kind in ("basic", "bearer"):
+            raise InvalidInput(
+                "url carries a user name and password, and credentials are given too: use one of them.", field="url"
+            )
+        if len(await self._directory.everything()) >= MAX_CALLBACKS:
+            raise Conflict(f"There are {MAX_CALLBACKS} callbacks already; delete those that nobody needs.")
+        callback = self._new(wanted, target)
+        async with self._audit.recorded(
+            f"callback:{callback.id}",
+            actor=caller.actor,
+            action="callback.created",
+            target=callback.id,
+            after=_for_audit(callback),
+        ):
+            await self._store.create(CONTAINER, {**callback.to_document(), "state": State.PREPARING.value})
+            await self.sealed.seal(callback.id, wanted.url, wanted.credentials)
+            await self._set_state(callback.id, State.PREPARING, State.ACTIVE)
+        return callback
+
+    async def get(self, callback_id: str) -> Callback:
+        """One registration, as it stands in the store. Raises ``NotFound``."""
+        try:
+            stored = await self._store.read(CONTAINER, (callback_id,), callback_id)
+        except (NotFound, InvalidInput):
+            raise NotFound(f"There is no callback {callback_id[:80]}.") from None
+        callback = Callback.from_document(stored.document)
+        if callback.state not in (State.ACTIVE, State.DISABLED):
+            raise NotFound(f"There is no callback {callback_id[:80]}.")
+        return self.standing.seen_with(callback)
+
+    async def list(self, *, offset: int = 0, limit: int = 100) -> Page:
+        """Registrations, oldest first."""
+        shown = [c for c in await self._directory.everything() if c.state in (State.ACTIVE, State.DISABLED)]
+        return Page([self.standing.seen_with(c) for c in shown[offset : offset + limit]], len(shown))
+
+    async def pending(self, callback_id: str, at_most: int) -> int:
+        """How many notifications wait, counted up to ``at_most`` (1,000 is the most)."""
+        query = Query((In("status", OPEN),), limit=at_most, select=("status",))
+        return len((await self._store.query(DELIVERIES, query, partition=(callback_id,))).items)
+
+    async def delete(self, callback_id: str, *, caller: Caller) -> None:
+        """Delete it. Notifications that wait are discarded with that reason. Raises ``NotFound``."""
+        callback = await self.get(callback_id)
+        async with self._audit.recorded(
+            f"callback:{callback.id}",
+            actor=caller.actor,
+            action="callback.deleted",
+            target=callback.id,
+            before=_for_audit(callback),
+        ):
+            try:
+                await self._set_state(callback.id, callback.state, State.DELETING)
+            except PreconditionFailed:
+                raise Conflict("Somebody else is changing this callback; try again.") from None
+        try:
+            await self._remove(callback.id)
+        except OvenbridgeError as error:
+            log.warning("Callback %s is deleted; clearing up is left to the sweep: %s", callback.id, error.detail)
+
+    async def disable(self, callback_id: str, reason: str, detail: str, *, caller: Caller) -> None:
+        """Tell it nothing more until it is enabled. No error when it is gone or disabled already."""
+        callback = await self._directory.find(callback_id)
+        if callback is None or callback.state is State.DISABLED:
+            return
+        async with self._audit.recorded(
+            f"callback:{callback_id}",
+            actor=caller.actor,
+            action="callback.disabled",
+            target=callback_id,
+            after={"reason": reason, "detail": detail},
+        ):
+            said = (SetPath("disabledReason", detail), SetPath("disabledAt", iso(self._clock.now())))
+            try:
+                await self._set_state(callback_id, State.ACTIVE, State.DISABLED, *said)
+            except (NotFound, PreconditionFailed):
+                log.info("Callback %s was changed by somebody else before it was disabled.", callback_id)
+
+    async def enable(self, callback_id: str, *, caller: Caller) -> Callback:
+        """Tell it again. What was discarded meanwhile can be replayed. Raises ``NotFound``, ``Conflict``."""
+        callback = await self.get(callback_id)
+        if callback.state is State.ACTIVE:
+            raise Conflict("This callback is not disabled.")
+        async with self._audit.recorded(
+            f"callback:{callback_id}", actor=caller.actor, action="callback.enabled", target=callback_id
+        ):
+            cleared = (SetPath("disabledReason", None), SetPath("disabledAt", None), SetPath("failingSince", None))
+            try:
+                await self._set_state(callback_id, State.DISABLED, State.ACTIVE, *cleared)
+            except PreconditionFailed:
+                raise Conflict("Somebody else is changing this callback; try again.") from None
+        return await self.get(callback_id)
+
+    # Clearing up -------------------------------------------------------------------------------------------------
+
+    async def tidy(self) -> None:
+        """For the sweep: write how callbacks are doing; finish what a process that died left half-way."""
+        everything = await self._directory.everything()
+        await self.standing.write({callback.id: callback for callback in everything})
+        long_ago = self._clock.now() - timedelta(seconds=UNFINISHED_SECONDS)
+        for callback in everything:
+            unfinished = callback.state is State.PREPARING and callback.created_at < long_ago
+            if unfinished or callback.state is State.DELETING:
+                await self._remove(callback.id)
+
+    async def _remove(self, callback_id: str) -> None:
+        """Discard what waits, forget the secrets, then the document."""
+        query = Query((In("status", OPEN),), limit=100, select=("status",))
+        for _ in range(DISCARD_AT_ONCE // query.limit):
+            page = await self._store.query(DELIVERIES, query, partition=(callback_id,))
+            await asyncio.gather(
+                *(self._discard(callback_id, s.document["id"], s.document["status"]) for s in page.items)
+            )
+            if page.continuation is None:
+                break
+        else:
+            return
+        await self.sealed.forget(callback_id)
+        try:
+            await self._store.delete(CONTAINER, (callback_id,), callback_id)
+        except NotFound:
+            log.debug("Callback %s was removed by somebody else.", callback_id)
+        self._directory.changed()
+
+    async def _discard(self, callback_id: str, document_id: str, status: str) -> None:
+        operations = discarded("callback_deleted", "The callback was deleted.", self._clock.now())
+        try:
+            await self._store.patch(DELIVERIES, (callback_id,), document_id, operations, when={"status": status})
+        except (NotFound, PreconditionFailed):
+            log.debug("Delivery %s was brought on by somebody else; it is looked at again.", document_id)
+
+    async def _set_state(self, callback_id: str, before: State, after: State, *more: SetPath) -> None:
+        try:
+            await self._store.patch(
+                CONTAINER,
+                (callback_id,),
+                callback_id,
+                (SetPath("state", after.value), *more),
+                when={"state": before.value},
+            )
+        finally:
+            self._directory.changed()
+
+    def _new(self, wanted: NewCallback, target: Target) -> Callback:
+        return Callback(
+            id=new_id(),
+            event_type=wanted.event_type,
+            event_name=wanted.event_name,
+            object_ids=frozenset(wanted.object_ids),
+            object_filter=tuple(wanted.object_ids),
+            url=target.display if target.userinfo is not None or "?" in wanted.url else wanted.url,
+            origin=target.origin,
+            authentication="basic" if target.userinfo is not None else wanted.credentials.kind,
+            max_retries=wanted.max_retries,
+            max_unconfirmed=wanted.max_unconfirmed,
+            dialect=wanted.dialect,
+            state=State.ACTIVE,
+            created_at=self._clock.now(),
+        )
+
+
+def _for_audit(callback: Callback) -> dict[str, Any]:
+    shown = callback.to_document()
+    del shown["state"]
+    return shown
