@@ -50,7 +50,7 @@ class DeveloperGuard:
         origin = headers.get("Origin")
         if origin is None or origin == f"http://{host}" or self.cors.allows(origin):
             return None
-        if origin != "null" and is_loopback_name(urlsplit(origin).hostname or ""):
+        if is_loopback_name(urlsplit(origin).hostname or ""):
             return None
         return "A web page of another origin may not call the developer's host; name it in Host.CORS of the settings."
 

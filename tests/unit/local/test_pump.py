@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import azure.functions as func
 import pytest
@@ -103,10 +103,21 @@ async def test_no_more_at_a_time_than_the_host_allows(house: Services) -> None:
         await asyncio.sleep(0.01)
         now -= 1
 
-    async with pumping(house, handler, calls=3):
+    class Asked:
+        limits: ClassVar[list[int]] = []
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(house.receiver, name)
+
+        async def receive(self, queue: str, limit: int) -> Any:
+            self.limits.append(limit)
+            return await house.receiver.receive(queue, limit)
+
+    async with pumping(house, handler, calls=3, receiver=Asked()):
         await send(house, *(str(i) for i in range(20)))
         await until(lambda: is_empty(house))
     assert most == 3
+    assert set(Asked.limits) <= {1, 2, 3}
 
 
 async def test_a_slow_message_does_not_hold_up_others(house: Services) -> None:
