@@ -51,5 +51,5 @@ def test_the_answers_give_the_values_shown(config: dict[str, Any], answer: Any, 
 def test_every_option_and_field_is_on_the_page() -> None:
     named = [*SignalSpec.model_fields, *RestOptions.model_fields, *Credentials.model_fields, *profiles()]
     named += [spec.at for spec in fields().signals.values()] + list(fields().signals)
-    missing = [name for name in named if name not in ("at",) and f"`{name}`" not in PAGE and f".{name}`" not in PAGE]
+    missing = [name for name in named if name != "at" and f"`{name}`" not in PAGE and f".{name}`" not in PAGE]
     assert missing == []
