@@ -1,0 +1,200 @@
+"""The door: who may call in, what is kept, what it leads to, and what people see of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from shared.clock import ManualClock
+from shared.services import Services
+from tests.api import Api, ApiAnswer, Drained
+
+
+async def create(api: Api, **wanted: Any) -> dict[str, Any]:
+    answer = await api.post("/api/v1/hook-sources", json={"id": "press"} | wanted)
+    assert answer.status == 201, answer.body
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def path(made: dict[str, Any]) -> str:
+    return str(urlsplit(made["url"]).path)
+
+
+def signed(secret: str, raw: bytes, clock: ManualClock, id: str = "msg_1") -> dict[str, str]:
+    stamp = str(int(clock.now().timestamp()))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    mac = base64.b64encode(hmac.new(key, f"{id}.{stamp}.".encode() + raw, hashlib.sha256).digest()).decode()
+    return {"webhook-id": id, "webhook-timestamp": stamp, "webhook-signature": f"v1,{mac}"}
+
+
+async def test_a_message_comes_in_and_becomes_an_event(
+    api: Api, house: Services, drain: Callable[..., Awaitable[Drained]]
+) -> None:
+    made = await create(api, name="Press 1", equipment_id="PRESS-1", event_name="PRESS_DONE")
+    answer = await api.post(path(made), body=b'{"pieces": 12}', headers={"content-type": "text/plain"})
+    assert answer.status == 202
+    message_id = answer.json()["id"]
+    assert (await drain(queues=("inbound-events",))).failures == []
+    message = (await api.get(f"/api/v1/inbox/{message_id}")).json()
+    assert (message["status"], message["verdict"], message["body"]) == ("handled", "unsigned", '{"pieces": 12}')
+    assert message["headers"]["content-type"] == "text/plain"
+    assert message["effect"]["eventType"] == "EXTERNAL"
+    assert message["equipment_id"] == "PRESS-1"
+    assert message["correlation_id"] == answer.headers["x-correlation-id"]
+
+
+async def test_the_address_is_a_secret(api: Api) -> None:
+    made = await create(api)
+    source, token = path(made).split("/")[-2:]
+    assert len(token) >= 22
+    listed = await api.get("/api/v1/hook-sources")
+    one = await api.get("/api/v1/hook-sources/press")
+    trail = await api.get("/api/v1/audit")
+    for answer in (listed, one, trail):
+        assert answer.status == 200
+        assert token not in answer.body.decode()
+    wrong: list[ApiAnswer] = [
+        await api.post(f"/api/hooks/{source}/{'A' * 22}", json={}),
+        await api.post(f"/api/hooks/unknown/{token}", json={}),
+        await api.post(f"/api/hooks/{source.upper()}x/{token}", json={}),
+        await api.post(f"/api/hooks/..%2f/{token}", json={}),
+    ]
+    said = [{k: v for k, v in answer.json().items() if k != "correlation_id"} for answer in wrong]
+    assert {answer.status for answer in wrong} == {404}
+    assert all(body == said[0] for body in said), "nobody learns whether the source or the token is wrong"
+    assert (await api.get("/api/v1/inbox")).json()["messages"] == []
+
+
+async def test_nobody_need_sign_in_and_no_origin_matters(api: Api) -> None:
+    made = await create(api)
+    headers = {"Host": "ovenbridge.example", "Origin": "https://tenant.example", "Authorization": "Basic x"}
+    assert (await api.post(path(made), json={}, headers=headers)).status == 202
+
+
+async def test_a_signing_source(api: Api, clock: ManualClock) -> None:
+    made = await create(api, generate_signing_secret=True)
+    secret = made["signing_secret"]
+    assert secret not in (await api.get("/api/v1/hook-sources/press")).body.decode()
+    raw = b'{ "a" : 1 }'
+    good = await api.post(path(made), body=raw, headers=signed(secret, raw, clock))
+    assert good.status == 202
+    again = await api.post(path(made), body=raw, headers=signed(secret, raw, clock))
+    assert (again.status, again.json()) == (200, {"status": "duplicate", "id": good.json()["id"]})
+    for headers, words in (
+        ({}, "webhook-id"),
+        (signed(secret, b"{}", clock, "msg_2"), "does not match"),
+        (signed(secret, raw, clock, "msg_3") | {"webhook-timestamp": "1600000000"}, "too old"),
+    ):
+        answer = await api.post(path(made), body=raw, headers=headers)
+        assert answer.status == 401
+        assert words in answer.json()["detail"]
+    kept = (await api.get("/api/v1/inbox?verdict=rejected")).json()["messages"]
+    assert len(kept) == 3
+    assert all(message["status"] == "rejected" and message["reason"] for message in kept)
+
+
+async def test_rotation_overlaps(api: Api, clock: ManualClock) -> None:
+    made = await create(api)
+    rotated = (await api.post("/api/v1/hook-sources/press/rotate", json={"keep_old_seconds": 60})).json()
+    assert path(rotated) != path(made)
+    assert (await api.post(path(made), json={})).status == 202
+    assert (await api.post(path(rotated), json={})).status == 202
+    clock.advance(61)
+    assert (await api.post(path(made), json={})).status == 404
+    assert (await api.post(path(rotated), json={})).status == 202
+    at_once = (await api.post("/api/v1/hook-sources/press/rotate", json={"keep_old_seconds": 0})).json()
+    assert (await api.post(path(rotated), json={})).status == 404
+    assert (await api.post(path(at_once), json={})).status == 202
+    assert (await api.post("/api/v1/hook-sources/press/rotate")).status == 200
+
+
+async def test_deletion(api: Api, house: Services) -> None:
+    made = await create(api, generate_signing_secret=True)
+    assert (await api.delete("/api/v1/hook-sources/press")).status == 204
+    assert (await api.post(path(made), json={})).status == 404
+    assert (await api.delete("/api/v1/hook-sources/press")).status == 404
+    assert await house.vault.list() == [], "its secret is forgotten too"
+    actions = [e["action"] for e in (await api.get("/api/v1/audit?stream=hook:press")).json()["entries"]]
+    assert actions == ["hook.deleted", "hook.created"]
+
+
+async def test_an_id_that_exists_stays_as_it_is(api: Api, clock: ManualClock) -> None:
+    made = await create(api, generate_signing_secret=True)
+    again = await api.post("/api/v1/hook-sources", json={"id": "press", "generate_signing_secret": True})
+    assert again.status == 409
+    raw = b"{}"
+    assert (await api.post(path(made), body=raw, headers=signed(made["signing_secret"], raw, clock))).status == 202
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        ({"id": "Press 1"}, "id"),
+        ({"id": "a/b"}, "id"),
+        ({"id": "x" * 64}, "id"),
+        ({"kind": "operations1"}, "kind"),
+        ({"signing_secret": "short"}, "signing_secret"),
+        ({"signing_secret": "whsec_" + "A" * 44, "generate_signing_secret": True}, "body"),
+        ({"identical_within_seconds": 3601}, "identical_within_seconds"),
+        ({"equipment_id": "a b"}, "equipment_id"),
+        ({"token": "mine"}, "token"),
+    ],
+)
+async def test_wrong_sources_are_named(api: Api, wanted: dict[str, Any], field: str) -> None:
+    answer = await api.post("/api/v1/hook-sources", json={"id": "press"} | wanted)
+    assert answer.status == 400
+    assert answer.json()["problems"][0]["field"] == field
+    assert (await api.get("/api/v1/hook-sources")).json()["sources"] == []
+
+
+async def test_a_body_too_large(api: Api) -> None:
+    made = await create(api)
+    assert (await api.post(path(made), body=b"x" * 262_145)).status == 413
+    assert (await api.post(path(made), body=b"x" * 262_144)).status == 202
+
+
+async def test_replay(api: Api, drain: Callable[..., Awaitable[Drained]]) -> None:
+    made = await create(api)
+    message_id = (await api.post(path(made), json={})).json()["id"]
+    assert (await api.post(f"/api/v1/inbox/{message_id}/replay")).status == 409
+    await drain(queues=("inbound-events",))
+    assert (await api.post(f"/api/v1/inbox/{message_id}/replay")).status == 202
+    await drain(queues=("inbound-events",))
+    assert (await api.get(f"/api/v1/inbox/{message_id}")).json()["replays"] == 1
+    assert (await api.post("/api/v1/inbox/nonsense/replay")).status == 404
+    assert (await api.get(f"/api/v1/inbox/w:press:2026-11-21:{'0' * 32}")).status == 404
+
+
+async def test_the_sweeper_runs_by_timer(
+    api: Api,
+    house: Services,
+    clock: ManualClock,
+    tick: Callable[..., Awaitable[None]],
+    drain: Callable[..., Awaitable[Drained]],
+) -> None:
+    made = await create(api)
+    message_id = (await api.post(path(made), json={})).json()["id"]
+    for received in await house.receiver.receive("inbound-events", 10):
+        await house.receiver.complete("inbound-events", received)  # lost
+    clock.advance(61)
+    await tick("sweep_inbound")
+    await drain(queues=("inbound-events",))
+    assert (await api.get(f"/api/v1/inbox/{message_id}")).json()["status"] == "handled"
+
+
+async def test_roles(api: Api) -> None:
+    token = (await api.post("/api/v1/tokens", json={"name": "v", "roles": ["viewer"]})).json()["token"]
+    viewer = Api({"Authorization": f"Bearer {token}"})
+    assert (await viewer.get("/api/v1/hook-sources")).status == 200
+    assert (await viewer.get("/api/v1/inbox")).status == 200
+    assert (await viewer.post("/api/v1/hook-sources", json={"id": "x"})).status == 403
+    assert (await viewer.post("/api/v1/hook-sources/press/rotate")).status == 403
+    assert (await viewer.delete("/api/v1/hook-sources/press")).status == 403
+    assert (await viewer.post("/api/v1/inbox/x/replay")).status == 403
