@@ -43,8 +43,7 @@ def empty(status: int, fields: Mapping[str, str] | None = None) -> web.Response:
 def problem(status: int, title: str, detail: str, **more: Any) -> web.Response:
     """A problem document (RFC 9457) of the host itself."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
-    return web.Response(
-        body=json.dumps(body).encode(),
-        status=status,
-        headers={"Server": SERVER, "Content-Type": "application/problem+json", "Cache-Control": "no-store"},
-    )
+    fields = {"Server": SERVER, "Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+    if status == 429:
+        fields["Retry-After"] = "1"
+    return web.Response(body=json.dumps(body).encode(), status=status, headers=fields)

@@ -47,6 +47,7 @@ async def test_the_cloud_app_becomes_ready(tmp_path: Path) -> None:
         assert host.line == f"Ovenbridge (cloud) is ready on {host.url} - data in {tmp_path}; Ctrl-C stops it\n"
         status, answer = await host.call("GET", "/api/health/ready")
         assert (status, answer["status"]) == (200, "ready")
+        assert "errors" not in (await host.call("GET", "/admin/host/status"))[1]
         code, seconds = await host.end()
         assert code == 0
         assert seconds < AT_MOST
@@ -55,6 +56,7 @@ async def test_the_cloud_app_becomes_ready(tmp_path: Path) -> None:
 async def test_the_relay_app_becomes_ready(tmp_path: Path) -> None:
     async with running(tmp_path, "--app", "relay") as host:
         assert (await host.call("GET", "/api/health/ready"))[0] == 200
+        assert "errors" not in (await host.call("GET", "/admin/host/status"))[1]
         assert (await host.end(signal.SIGINT))[0] == 0
 
 
