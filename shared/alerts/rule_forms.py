@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
+from shared.alerts.conditions import EXACT
 from shared.alerts.model import ERROR_WORDS, Direction, Gate, Kind, Rule, Severity, is_temperature
 from shared.alerts.presets import PRESETS
 from shared.alerts.rule_fields import TAKEN, problems_of
@@ -19,12 +20,29 @@ __all__ = ["GateForm", "RuleForm", "as_written", "from_document", "read_form", "
 
 WEEK = 604_800.0
 DAY = 86_400.0
+MAX_TEXT = 200
+MAX_GATES = 20
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e9, le=1e9)]
 Signal = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,127}$")]
-Word = Annotated[StrictStr, Field(min_length=1, max_length=200)]
-Wanted = StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | Word
-AnyOf = Wanted | Annotated[list[Wanted], Field(min_length=1, max_length=50)]
+
+
+def _as_list(value: Any) -> Any:
+    return value if value is None or isinstance(value, list) else [value]
+
+
+def _known_values(values: list[Any] | None) -> list[Any] | None:
+    for value in values or ():
+        good_text = isinstance(value, str) and 0 < len(value) <= MAX_TEXT
+        good_number = isinstance(value, int | float) and abs(value) <= EXACT
+        if not (good_text or good_number):
+            raise ValueError("write a text, a number, true or false, or a list of these (any of)")
+    return values
+
+
+Values = Annotated[list[Any], Field(min_length=1, max_length=50)]
+AnyOf = Annotated[Values, BeforeValidator(_as_list), AfterValidator(_known_values)]
+MaybeAnyOf = Annotated[Values | None, BeforeValidator(_as_list), AfterValidator(_known_values)]
 
 
 class GateForm(BaseModel):
@@ -49,12 +67,12 @@ class RuleForm(BaseModel):
     deadband: Annotated[Number, Field(ge=0)] | None = None
     on_delay_seconds: Annotated[Number, Field(ge=0, le=WEEK)] | None = None
     off_delay_seconds: Annotated[Number, Field(ge=0, le=WEEK)] | None = None
-    when: GateForm | Annotated[list[GateForm], Field(max_length=20)] | None = None
+    when: Annotated[Annotated[list[GateForm], Field(max_length=MAX_GATES)] | None, BeforeValidator(_as_list)] = None
     settle_seconds: Annotated[Number, Field(ge=0, le=DAY)] | None = None
     setpoint_signal: Signal | None = None
     direction: Direction | None = None
     window_seconds: Annotated[Number, Field(ge=10, le=DAY)] | None = None
-    equals: AnyOf | None = None
+    equals: MaybeAnyOf = None
     after_seconds: Annotated[Number, Field(ge=10, le=WEEK)] | None = None
     hold_seconds: Annotated[Number, Field(ge=0, le=DAY)] | None = None
     failures: Annotated[int, Field(strict=True, ge=1, le=100)] | None = None
