@@ -2,11 +2,8 @@
 
 One process owns the file (a kernel lock beside it, gone with the process). Inside, one thread writes and commits for
 everybody who waits (group commit: one fsync, many callers), two threads read: one answers point reads in batches,
-the other runs queries, so that a long query never holds up a point read.
-
-Why work is handed over in batches: Python's ``sqlite3`` gives the GIL away at every single statement and, while the
-event loop is busy, waits up to ``sys.getswitchinterval()`` to get it back. So the number of *statements* per batch
-counts, not the number of rows; a :class:`Work` gets everything that waits for it at once and answers it with few.
+the other runs queries, so that a long query never holds up a point read. A fourth moves what was committed from the
+write-ahead log into the file, so that the writer never stops for that.
 """
 
 from __future__ import annotations
@@ -18,21 +15,19 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from shared.errors import BrokenSettings, OvenbridgeError, Unavailable
+from shared.sqlite_threads import Desk, Entry, Mailbox, Wake, answer, take_turns_quickly
 
-__all__ = ["SqliteFile", "Wake", "Work"]
+__all__ = ["PRAGMAS", "SqliteFile", "Work"]
 
 log = logging.getLogger("ovenbridge.sqlite")
 
 R = TypeVar("R")
-
-Wake = tuple[asyncio.AbstractEventLoop, Callable[[], object]]
-"""Something to call on a loop after the commit."""
 
 SCHEMA_VERSION = 1
 """``PRAGMA user_version``: raised when a file of an older version cannot be used as it is."""
@@ -41,12 +36,23 @@ BATCH = 512
 """So many operations share one commit at most: keeps a transaction, and with it the wait, short."""
 
 IDLE_SECONDS = 0.25
-"""The writer takes care of upkeep when nothing came for so long."""
+"""The writer takes care of upkeep when nothing came for so long,"""
+MORE_SECONDS = 0.05
+"""then at this interval while there is more to do,"""
+UPKEEP_SECONDS = 60.0
+"""then at this one;"""
+BUSY_SECONDS = 2.0
+"""and a little of it now and then even when it is never idle, or the file would grow."""
+
+CHECKPOINT_ROWS = 4_000
+"""So many changed rows (a commit counts as four more) until the log is moved into the file: about 20 to 40 MB."""
 
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",  # readers never wait for the writer, a commit is one sequential write
     "PRAGMA synchronous=FULL",  # in WAL: fsync at every commit - an acknowledged write is on disk
     "PRAGMA busy_timeout=5000",  # only our own connections can collide, and briefly (checkpoint)
+    "PRAGMA wal_autocheckpoint=0",  # the checkpoint thread does it; inside a commit it would stall everybody
+    "PRAGMA journal_size_limit=67108864",  # a log that grew under a burst shrinks again
     "PRAGMA cache_size=-16384",  # 16 MB of pages per connection: the upper levels of all trees stay in memory
     "PRAGMA temp_store=MEMORY",  # sorting never touches the disk
     "PRAGMA mmap_size=0",  # an I/O error stays an error code and never becomes SIGBUS
@@ -66,18 +72,8 @@ class Work(Protocol):
         ...
 
 
-class _Entry:
-    __slots__ = ("future", "item", "loop", "work")
-
-    def __init__(self, work: Any, item: Any, loop: asyncio.AbstractEventLoop | None, future: Any) -> None:
-        self.work = work
-        self.item = item
-        self.loop = loop
-        self.future = future
-
-
 class SqliteFile:
-    """An open file. Make one with :meth:`open`; close it with :meth:`release` when the last user is done."""
+    """An open file. Make one with :meth:`open`; it closes when its last user releases it."""
 
     def __init__(self, path: Path, lock: int, writer: sqlite3.Connection) -> None:
         self.path = path
@@ -85,16 +81,20 @@ class SqliteFile:
         self._writer = writer
         self._users = 0
         self._closed = False
+        self._started = False
+        self._unmoved = 0
+        self._moved_mostly = False
+        self._move = threading.Event()
+        self._querying: sqlite3.Connection | None = None
         self._upkeep: list[Callable[[sqlite3.Connection], bool]] = []
-        self._writes: SimpleQueue[_Entry | None] = SimpleQueue()
-        self._reads: SimpleQueue[_Entry | None] = SimpleQueue()
-        self._queries: SimpleQueue[_Entry | None] = SimpleQueue()
+        self._writes, self._reads, self._queries = Mailbox(), Mailbox(), Mailbox()
+        self._desks: dict[asyncio.AbstractEventLoop, dict[Mailbox, Desk]] = {}
         self._threads = [
             threading.Thread(target=self._write_forever, name="sqlite-writer", daemon=True),
             threading.Thread(target=self._read_forever, args=(self._reads,), name="sqlite-reader", daemon=True),
             threading.Thread(target=self._read_forever, args=(self._queries,), name="sqlite-queries", daemon=True),
+            threading.Thread(target=self._move_forever, name="sqlite-checkpoint", daemon=True),
         ]
-        self._started = False
 
     # Opening and closing -----------------------------------------------------------------------------------------
 
@@ -107,35 +107,28 @@ class SqliteFile:
         """
         lock = _lock_folder(path)
         try:
-            writer = _connect(path)
-            version = writer.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise BrokenSettings(
-                    f"{path} was written by a newer Ovenbridge (schema {version}); start that one, or use another "
-                    "folder in DATA_DIR."
-                )
-            writer.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        except sqlite3.Error as err:
-            os.close(lock)
-            raise BrokenSettings(
-                f"{path} cannot be opened as our database ({err}). Restore it from a backup, or point DATA_DIR to "
-                "another folder."
-            ) from err
+            return cls(path, lock, _open_database(path))
         except BaseException:
             os.close(lock)
             raise
-        return cls(path, lock, writer)
 
     def prepare(self, setup: Callable[[sqlite3.Connection], R]) -> R:
-        """Run a set-up (schema, loading) at start, before anything is written."""
-        with contextlib.closing(_connect(self.path)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = setup(connection)
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+        """Run a set-up (schema, loading) at start, before anything is written.
+
+        Raises:
+            BrokenSettings: the file is damaged or cannot be written.
+        """
+        try:
+            with contextlib.closing(_connect(self.path)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    result = setup(connection)
+                    connection.execute("COMMIT")
+                except BaseException:
+                    _roll_back(connection)
+                    raise
+        except sqlite3.Error as err:
+            raise _unusable(self.path, err) from err
         return result
 
     def retain(self) -> None:
@@ -149,12 +142,18 @@ class SqliteFile:
             self.close()
 
     def close(self) -> None:
-        """Write what waits, stop the threads, let the file go. Blocks for one commit at most; idempotent."""
+        """Write what waits, stop the threads, let the file go. Takes as long as one commit; idempotent."""
         if self._closed:
             return
         self._closed = True
-        for queue in (self._writes, self._reads, self._queries):
-            queue.put(None)
+        for desks in self._desks.values():
+            for desk in desks.values():
+                desk.hand_over()
+        for mailbox in (self._writes, self._reads, self._queries):
+            mailbox.stop()
+        self._move.set()
+        if self._querying is not None:
+            self._querying.interrupt()
         if self._started:
             for thread in self._threads:
                 thread.join(10)
@@ -172,9 +171,9 @@ class SqliteFile:
         return await self._ask(self._writes, work, item)
 
     def write_later(self, work: Work, item: Any) -> None:
-        """Have it written with the next commit; nobody waits for it."""
-        self._open()
-        self._writes.put(_Entry(work, item, None, None))
+        """Have it written with the next commit; nobody waits for it. Called on a loop."""
+        self._start()
+        self._desk(asyncio.get_running_loop(), self._writes).leave(Entry(work, item, None, None))
 
     async def read(self, look: Callable[[sqlite3.Connection, Sequence[Any]], Sequence[Any]], item: Any) -> Any:
         """Ask a batched point read; sees every write that was acknowledged before."""
@@ -189,71 +188,79 @@ class SqliteFile:
         """Upkeep for quiet moments: does a small piece in its own transaction, answers whether more remains."""
         self._upkeep.append(upkeep)
 
-    def _open(self) -> None:
+    def _start(self) -> None:
         if self._closed:
             raise Unavailable("The embedded store is closed: the process is stopping.")
         if not self._started:
             self._started = True
+            take_turns_quickly()
             for thread in self._threads:
                 thread.start()
 
-    async def _ask(self, queue: SimpleQueue[_Entry | None], work: Any, item: Any) -> Any:
-        if not self._started or self._closed:
-            self._open()
+    async def _ask(self, mailbox: Mailbox, work: Any, item: Any) -> Any:
+        if self._closed or not self._started:
+            self._start()
         loop = asyncio.get_running_loop()
         future = loop.create_future()
-        queue.put(_Entry(work, item, loop, future))
+        self._desk(loop, mailbox).leave(Entry(work, item, loop, future))
         return await future
+
+    def _desk(self, loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> Desk:
+        desks = self._desks.get(loop)
+        if desks is None:
+            self._desks = {known: d for known, d in self._desks.items() if not known.is_closed()}
+            desks = {m: Desk(loop, m) for m in (self._writes, self._reads, self._queries)}
+            self._desks[loop] = desks
+        return desks[mailbox]
 
     # The writer thread -------------------------------------------------------------------------------------------
 
     def _write_forever(self) -> None:
-        more = False
+        pause = IDLE_SECONDS
+        tidied = time.monotonic()
         while True:
-            try:
-                entry = self._writes.get(timeout=None if not more else IDLE_SECONDS)
-            except Empty:
-                more = self._tidy()
-                continue
-            batch, stopping = _drain(self._writes, entry)
-            more = True
+            batch, stopping = self._writes.take(BATCH, pause)
             if batch:
-                outcomes, wakes = self._commit(batch)
-                _resolve(batch, outcomes, wakes)
+                pause = IDLE_SECONDS
+                if self._moved_mostly:
+                    self._finish_moving()
+                answer(batch, *self._commit(batch))
             if stopping:
                 return
+            if not batch or time.monotonic() - tidied > BUSY_SECONDS:
+                pause = MORE_SECONDS if self._tidy() else UPKEEP_SECONDS
+                tidied = time.monotonic()
 
-    def _commit(self, batch: list[_Entry]) -> tuple[list[Any], list[Wake]]:
+    def _commit(self, batch: list[Entry]) -> tuple[list[Any], list[Wake]]:
+        """All in one transaction; the outcomes in order, and who is to be woken."""
         connection = self._writer
-        outcomes: dict[int, Any] = {}
-        wakes: list[Wake] = []
-        groups: dict[int, list[_Entry]] = {}
+        groups: dict[Any, list[Entry]] = {}
         for entry in batch:
-            groups.setdefault(id(entry.work), []).append(entry)
+            groups.setdefault(entry.work, []).append(entry)
+        outcomes: dict[Entry, Any] = {}
+        rows = connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for entries in groups.values():
-                results = entries[0].work.apply(connection, [e.item for e in entries])
-                for entry, result in zip(entries, results, strict=True):
-                    outcomes[id(entry)] = result
+            for work, entries in groups.items():
+                results = work.apply(connection, [entry.item for entry in entries])
+                outcomes.update(zip(entries, results, strict=True))
             connection.execute("COMMIT")
-            for entries in groups.values():
-                wakes.extend(entries[0].work.committed())
-        except sqlite3.OperationalError as err:
+        except Exception as err:  # noqa: BLE001 - whatever it is, callers must hear of it and this thread go on
             _roll_back(connection)
-            log.error("The store could not write: %s", err)
-            return [_unavailable(self.path, err)] * len(batch), []
-        except Exception as err:  # noqa: BLE001 - one bad operation must not take the others down, nor this thread
-            _roll_back(connection)
-            if len(batch) == 1:
-                return [_translated(self.path, err)], []
-            return self._one_by_one(batch)
-        return [outcomes[id(entry)] for entry in batch], wakes
+            return self._failed(batch, err)
+        wakes = [wake for work in groups for wake in work.committed()]
+        self._note_rows(connection.total_changes - rows)
+        return [outcomes[entry] for entry in batch], wakes
 
-    def _one_by_one(self, batch: list[_Entry]) -> tuple[list[Any], list[Wake]]:
+    def _failed(self, batch: list[Entry], err: Exception) -> tuple[list[Any], list[Wake]]:
+        if isinstance(err, sqlite3.OperationalError):  # the disk, not an operation: the same for all
+            log.error("The store could not write: %s", err)
+            return [_unavailable(self.path, err) for _ in batch], []
+        if len(batch) == 1:
+            return [_translated(self.path, err)], []
         outcomes: list[Any] = []
         wakes: list[Wake] = []
-        for entry in batch:
+        for entry in batch:  # one of them is bad: the others must not suffer
             outcome, woken = self._commit([entry])
             outcomes += outcome
             wakes += woken
@@ -266,35 +273,68 @@ class SqliteFile:
                 self._writer.execute("BEGIN IMMEDIATE")
                 more = upkeep(self._writer) or more
                 self._writer.execute("COMMIT")
-            except sqlite3.Error as err:
+            except Exception as err:  # noqa: BLE001 - upkeep can wait; this thread must go on
                 _roll_back(self._writer)
                 log.warning("Upkeep of the store is put off: %s", err)
         return more
 
+    # Moving the log into the file --------------------------------------------------------------------------------
+
+    def _note_rows(self, rows: int) -> None:
+        self._unmoved += rows + 4
+        if self._unmoved >= CHECKPOINT_ROWS and not self._move.is_set():
+            self._unmoved = 0
+            self._move.set()
+
+    def _move_forever(self) -> None:
+        with contextlib.closing(_connect(self.path)) as connection:
+            while True:
+                self._move.wait()
+                if self._closed:
+                    return
+                self._checkpoint(connection)
+                self._move.clear()
+                self._moved_mostly = True
+
+    def _finish_moving(self) -> None:
+        """The little that came in the meantime, between two commits: then the log starts anew and does not grow."""
+        self._moved_mostly = False
+        self._checkpoint(self._writer)
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as err:
+            log.warning("The log of the store could not be moved into its file, it will be tried again: %s", err)
+
     # The reader threads ------------------------------------------------------------------------------------------
 
-    def _read_forever(self, queue: SimpleQueue[_Entry | None]) -> None:
-        connection = _connect(self.path)
-        connection.execute("PRAGMA query_only=1")
-        try:
-            while True:
-                batch, stopping = _drain(queue, queue.get())
-                groups: dict[int, list[_Entry]] = {}
-                for entry in batch:
-                    groups.setdefault(id(entry.work), []).append(entry)
-                for entries in groups.values():
-                    _resolve(entries, self._look(connection, entries), [])
-                if stopping:
-                    return
-        finally:
+    def _read_forever(self, mailbox: Mailbox) -> None:
+        connection: sqlite3.Connection | None = None
+        while True:
+            batch, stopping = mailbox.take(BATCH)
+            groups: dict[Any, list[Entry]] = {}
+            for entry in batch:
+                groups.setdefault(entry.work, []).append(entry)
+            for work, entries in groups.items():
+                try:
+                    if connection is None:
+                        connection = self._connect_reader(mailbox)
+                    outcomes = work(connection, [entry.item for entry in entries])
+                except Exception as err:  # noqa: BLE001 - handed to whoever asked; this thread goes on
+                    outcomes = [_translated(self.path, err) for _ in entries]
+                answer(entries, outcomes)
+            if stopping:
+                break
+        if connection is not None:
             connection.close()
 
-    def _look(self, connection: sqlite3.Connection, entries: list[_Entry]) -> Sequence[Any]:
-        try:
-            results: Sequence[Any] = entries[0].work(connection, [e.item for e in entries])
-        except Exception as err:  # noqa: BLE001 - handed to whoever asked; the thread goes on
-            return [_translated(self.path, err)] * len(entries)
-        return results
+    def _connect_reader(self, mailbox: Mailbox) -> sqlite3.Connection:
+        connection = _connect(self.path)
+        connection.execute("PRAGMA query_only=1")
+        if mailbox is self._queries:
+            self._querying = connection
+        return connection
 
 
 def _alone(connection: sqlite3.Connection, runs: Sequence[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
@@ -302,51 +342,9 @@ def _alone(connection: sqlite3.Connection, runs: Sequence[Callable[[sqlite3.Conn
     for run in runs:
         try:
             results.append(run(connection))
-        except OvenbridgeError as err:
-            results.append(err)
+        except (OvenbridgeError, sqlite3.Error) as err:
+            results.append(_translated(Path("the store"), err))
     return results
-
-
-def _drain(queue: SimpleQueue[_Entry | None], first: _Entry | None) -> tuple[list[_Entry], bool]:
-    if first is None:
-        return [], True
-    batch = [first]
-    while len(batch) < BATCH:
-        try:
-            entry = queue.get_nowait()
-        except Empty:
-            break
-        if entry is None:
-            return batch, True
-        batch.append(entry)
-    return batch, False
-
-
-def _resolve(batch: Sequence[_Entry], outcomes: Sequence[Any], wakes: Sequence[Wake]) -> None:
-    """Tell every caller, with one hand-over per loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, tuple[list[tuple[Any, Any]], list[Callable[[], object]]]] = {}
-    for entry, outcome in zip(batch, outcomes, strict=True):
-        if entry.loop is not None:
-            by_loop.setdefault(entry.loop, ([], []))[0].append((entry.future, outcome))
-        elif isinstance(outcome, Exception):
-            log.error("A write that nobody waits for failed: %s", outcome)
-    for loop, call in wakes:
-        by_loop.setdefault(loop, ([], []))[1].append(call)
-    for loop, (pairs, calls) in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_tell, pairs, calls)
-
-
-def _tell(pairs: list[tuple[Any, Any]], calls: list[Callable[[], object]]) -> None:
-    for future, outcome in pairs:
-        if future.done():
-            continue
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
-    for call in calls:
-        call()
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
@@ -370,6 +368,34 @@ def _unavailable(path: Path, err: sqlite3.Error) -> Unavailable:
     error = Unavailable(f"The embedded store cannot be used right now ({text}). {hint}")
     error.__cause__ = err
     return error
+
+
+def _unusable(path: Path, err: sqlite3.Error) -> BrokenSettings:
+    return BrokenSettings(
+        f"DATA_DIR: {path} cannot be opened as our database ({err}). Restore it from a backup, or name another folder."
+    )
+
+
+def _open_database(path: Path) -> sqlite3.Connection:
+    try:
+        connection = _connect(path)
+    except sqlite3.Error as err:
+        raise _unusable(path, err) from err
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise BrokenSettings(
+                f"DATA_DIR: {path} was written by a newer Ovenbridge (schema {version}); start that one, or name "
+                "another folder."
+            )
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    except sqlite3.Error as err:
+        connection.close()
+        raise _unusable(path, err) from err
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _connect(path: Path) -> sqlite3.Connection:

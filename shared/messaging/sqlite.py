@@ -6,38 +6,35 @@ import asyncio
 import contextlib
 import itertools
 import sqlite3
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared import json_text
 from shared.clock import Clock, SystemClock
 from shared.errors import InvalidInput
-from shared.ids import new_id
 from shared.messaging.port import DeadLetter, Outgoing, QueueDepth, Received
-from shared.messaging.sqlite_backlog import WINDOW, Backlog, Message
-from shared.messaging.sqlite_table import (
-    Bury,
-    Count,
-    Put,
-    QueueWrites,
-    Redrive,
-    Refill,
-    Remove,
-    create_tables,
-    load_backlogs,
-)
+from shared.messaging.sqlite_backlog import WINDOW, Backlog, Message, wake
+from shared.messaging.sqlite_table import create_tables, load_backlogs, properties_of
+from shared.messaging.sqlite_writes import Bury, Count, Put, QueueWrites, Redrive, Refill, Remove
 from shared.sqlite_file import SqliteFile
+from shared.sqlite_threads import Wake
 from shared.topology import topology
 
 __all__ = ["SqliteQueue"]
 
 MAX_BODY = 200 * 1024
 MAX_ID = 128
+
 RECHECK_SECONDS = 0.05
 """A clock that is moved by hand tells nobody: so often a waiting receiver looks at it."""
+
 LONGEST_WAIT = 5.0
 """Seconds until a waiting receiver looks again, whatever it knows: bounds what a jump of the clock can do."""
+
+FORGET = 2_000
+"""Message ids that are forgotten at a time."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SqliteQueue:
@@ -63,12 +60,10 @@ class SqliteQueue:
     async def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
         """See the port."""
         backlog = self._backlog(queue)
-        if not messages:
-            return
         now = self._now()
-        put = Put(queue, [_message(backlog, m, now) for m in messages], 0, now)
-        put.seen_until = now + int(backlog.spec.duplicate_window_seconds * 1_000_000)
-        await self._file.write(self._writes, put)
+        checked = [_message(backlog, message, now) for message in messages]
+        if checked:
+            await self._file.write(self._writes, Put(queue, checked, now))
 
     async def check(self) -> None:
         """See the port."""
@@ -89,54 +84,45 @@ class SqliteQueue:
         backlog = self._backlog(queue)
         loop = asyncio.get_running_loop()
         while True:
-            now = self._now()
             with backlog.guard:
+                now = self._now()
                 taken = self._take(queue, backlog, limit, now)
                 if taken:
                     return taken
                 future: asyncio.Future[None] = loop.create_future()
                 backlog.waiters.append((loop, future))
                 pause = self._pause(backlog, now)
-            timer = loop.call_later(pause, _wake, future)
+            timer = loop.call_later(pause, wake, future)
             try:
                 await future
             except asyncio.CancelledError:
-                self._pass_on(backlog, future)
+                with backlog.guard:  # what woke it, or what it waited for, is another's now
+                    _call(backlog.wakes(1))
                 raise
             finally:
                 timer.cancel()
                 with backlog.guard, contextlib.suppress(ValueError):
                     backlog.waiters.remove((loop, future))
 
-    def _pass_on(self, backlog: Backlog, future: asyncio.Future[None]) -> None:
-        """Cancelled after it was woken: another receiver must look in its place."""
-        if future.done() and not future.cancelled():
-            with backlog.guard:
-                calls = backlog.wakes(1)
-            for loop, call in calls:
-                with contextlib.suppress(RuntimeError):  # that loop is closed
-                    loop.call_soon_threadsafe(call)
-
     def _take(self, queue: str, backlog: Backlog, limit: int, now: int) -> list[Received]:
         spec = backlog.spec
         backlog.take_back(now)
+        lock_end = now + int(spec.lock_seconds * 1_000_000)
         taken: list[Received] = []
         while len(taken) < limit:
             message = backlog.head()
             if message is None or message.due > now:
                 break
             token = f"{message.sequence}-{next(self._tokens)}"
+            backlog.lock_head(token, lock_end)
             if message.expires <= now:
-                backlog.lock(message, token, now + 60_000_000)
                 self._give_up(queue, message, "TTLExpiredException", now, spec.dead_letter_on_expiry)
-                continue
-            if message.deliveries >= spec.max_delivery_count:
-                backlog.lock(message, token, now + 60_000_000)
+            elif message.deliveries >= spec.max_delivery_count:  # the process died in its last delivery
                 self._give_up(queue, message, "MaxDeliveryCountExceeded", now, True)
-                continue
-            backlog.lock(message, token, now + int(spec.lock_seconds * 1_000_000))
-            self._file.write_later(self._writes, Count(queue, message.key, message.deliveries))
-            taken.append(_received(message, token))
+            else:
+                message.deliveries += 1
+                self._file.write_later(self._writes, Count(queue, message.key, message.deliveries))
+                taken.append(_received(message, token))
         if backlog.horizon is not None and not backlog.refilling and len(backlog.waiting) < WINDOW // 2:
             backlog.refilling = True
             self._file.write_later(self._writes, Refill(queue))
@@ -150,11 +136,8 @@ class SqliteQueue:
         """Seconds until something may have become due."""
         if not isinstance(self._clock, SystemClock):
             return RECHECK_SECONDS
-        nexts = [message.locked_until for message in backlog.locked.values()]
-        head = backlog.head()
-        if head is not None:
-            nexts.append(head.due)
-        return min(LONGEST_WAIT, max(0.001, (min(nexts) - now) / 1_000_000)) if nexts else LONGEST_WAIT
+        moment = backlog.next_event()
+        return LONGEST_WAIT if moment is None else min(LONGEST_WAIT, max(0.001, (moment - now) / 1_000_000))
 
     # Settling ----------------------------------------------------------------------------------------------------
 
@@ -175,9 +158,7 @@ class SqliteQueue:
             return
         with backlog.guard:
             backlog.unlock(message)
-            calls = backlog.wakes(1)
-        for loop, call in calls:
-            loop.call_soon_threadsafe(call)
+            _call(backlog.wakes(1))
 
     async def dead_letter(self, queue: str, received: Received, reason: str) -> None:
         """See the port."""
@@ -189,20 +170,22 @@ class SqliteQueue:
         """See the port."""
         message = self._locked(queue, received)
         if message is not None:
-            message.locked_until = self._now() + int(self._backlog(queue).spec.lock_seconds * 1_000_000)
+            backlog = self._backlog(queue)
+            with backlog.guard:
+                backlog.hold_lock(message, self._now() + int(backlog.spec.lock_seconds * 1_000_000))
 
     def _locked(self, queue: str, received: Received) -> Message | None:
         """The message, if this lock still holds."""
         backlog = self._backlog(queue)
         with backlog.guard:
-            message = backlog.locked.get(received.lock_token)
-            return message if message is not None and message.locked_until > self._now() else None
+            backlog.take_back(self._now())
+            return backlog.locked.get(received.lock_token)
 
     # Looking -----------------------------------------------------------------------------------------------------
 
     async def dead_letters(self, queue: str, limit: int) -> list[DeadLetter]:
         """See the port."""
-        self._backlog(queue)
+        await self._expire(queue)
         rows = await self._file.query(
             lambda c: c.execute(
                 "SELECT sequence, due, message_id, correlation_id, properties, deliveries, body, reason, dead_at "
@@ -214,31 +197,40 @@ class SqliteQueue:
 
     async def redrive(self, queue: str, limit: int) -> int:
         """See the port."""
-        self._backlog(queue)
-        count: int = await self._file.write(self._writes, Redrive(queue, limit, self._now(), new_id))
+        await self._expire(queue)
+        count: int = await self._file.write(self._writes, Redrive(queue, limit, self._now()))
         return count
 
     async def depth(self, queue: str) -> QueueDepth:
         """See the port."""
+        await self._expire(queue)
         backlog = self._backlog(queue)
-        now = self._now()
         with backlog.guard:
+            now = self._now()
             backlog.take_back(now)
+            head, horizon, dead = backlog.head(), backlog.horizon, backlog.dead
             locked = len(backlog.locked)
-            head = backlog.head()
             waiting = backlog.total - locked
-            scheduled = sum(1 for m in backlog.messages.values() if not m.token and m.due > now)
-            horizon = backlog.horizon
-            dead = backlog.dead
+            scheduled = sum(1 for m in backlog.messages.values() if m.due > now and not m.token)
         if horizon is not None:
-            scheduled += await self._file.query(
-                lambda c: c.execute(
-                    "SELECT count(*) FROM queue_messages WHERE queue = ? AND (due, sequence) > (?, ?) AND due > ?",
-                    (queue, *horizon, now),
-                ).fetchone()[0]
-            )
+            scheduled += await self._file.query(lambda c: _scheduled_behind(c, queue, horizon, now))
         oldest = _time(head.due) if head is not None and head.due <= now else None
         return QueueDepth(max(0, waiting - scheduled), scheduled, locked, dead, oldest)
+
+    async def _expire(self, queue: str) -> None:
+        """Give up what is too old to be received; it stands at the head, for all of a queue live equally long."""
+        backlog = self._backlog(queue)
+        now = self._now()
+        items: list[Bury | Remove] = []
+        with backlog.guard:
+            backlog.take_back(now)
+            while (head := backlog.head()) is not None and head.expires <= now:
+                backlog.lock_head(f"{head.sequence}-{next(self._tokens)}", now + 60_000_000)
+                if backlog.spec.dead_letter_on_expiry:
+                    items.append(Bury(queue, head.key, "TTLExpiredException", now))
+                else:
+                    items.append(Remove(queue, head.key))
+        await asyncio.gather(*(self._file.write(self._writes, item) for item in items))
 
     # Inside ------------------------------------------------------------------------------------------------------
 
@@ -249,24 +241,29 @@ class SqliteQueue:
             raise InvalidInput(f"There is no queue {queue}; infra/topology.json names them.", field="queue") from None
 
     def _now(self) -> int:
-        return int(self._clock.now().timestamp() * 1_000_000)
+        return _microseconds(self._clock.now())
 
     def _forget(self, connection: sqlite3.Connection) -> bool:
         """Ids whose window has passed."""
         gone = connection.execute(
             "DELETE FROM queue_seen WHERE (queue, message_id) IN "
-            "(SELECT queue, message_id FROM queue_seen WHERE until <= ? LIMIT 500)",
-            (self._now(),),
+            "(SELECT queue, message_id FROM queue_seen WHERE until <= ? LIMIT ?)",
+            (self._now(), FORGET),
         )
-        return gone.rowcount == 500
+        return gone.rowcount == FORGET
+
+
+def _scheduled_behind(connection: sqlite3.Connection, queue: str, horizon: tuple[int, int], now: int) -> int:
+    sql = "SELECT count(*) FROM queue_messages WHERE queue = ? AND (due, sequence) > (?, ?) AND due > ?"
+    return int(connection.execute(sql, (queue, *horizon, now)).fetchone()[0])
 
 
 def _message(backlog: Backlog, outgoing: Outgoing, now: int) -> Message:
     if not isinstance(outgoing.body, bytes) or len(outgoing.body) > MAX_BODY:
         raise InvalidInput(f"A message body is bytes, at most {MAX_BODY}.", field="body")
-    if not outgoing.message_id or len(outgoing.message_id) > MAX_ID:
+    if not isinstance(outgoing.message_id, str) or not 1 <= len(outgoing.message_id) <= MAX_ID:
         raise InvalidInput(f"A message id is a text of 1 to {MAX_ID} characters.", field="message_id")
-    due = now if outgoing.at is None else max(now, int(outgoing.at.timestamp() * 1_000_000))
+    due = now if outgoing.at is None else max(now, _microseconds(outgoing.at))
     expires = due + int(backlog.spec.ttl_seconds * 1_000_000)
     return Message(
         0, due, expires, outgoing.message_id, outgoing.body, outgoing.correlation_id, dict(outgoing.properties)
@@ -288,15 +285,21 @@ def _received(message: Message, token: str) -> Received:
 
 def _dead_letter(row: tuple[Any, ...]) -> DeadLetter:
     sequence, due, message_id, correlation_id, properties, deliveries, body, reason, dead_at = row
-    known = json_text.load(properties) if properties else {}
+    known = properties_of(properties)
     message = Received(body, message_id, sequence, deliveries, _time(due), correlation_id, known, "")
     return DeadLetter(message, reason, _time(dead_at))
 
 
+def _microseconds(moment: datetime) -> int:
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return round(aware.timestamp() * 1_000_000)
+
+
 def _time(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+def _call(wakes: Iterable[Wake]) -> None:
+    for loop, call in wakes:
+        with contextlib.suppress(RuntimeError):  # that loop is closed
+            loop.call_soon_threadsafe(call)

@@ -2,7 +2,7 @@
 
 Messages stand in the order of (due time, sequence number), ready and scheduled ones alike: what is at the head and due
 can be received. Only a window of the earliest is held here; ``horizon`` is the key behind which messages stand in the
-table alone. All methods are called under the backlog's lock.
+table alone, so a million scheduled messages cost the memory of a few thousand. All methods are called under ``guard``.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
+from shared.sqlite_threads import Wake
 from shared.topology import QueueSpec
 
-__all__ = ["Backlog", "Key", "Message"]
+__all__ = ["Backlog", "Key", "Message", "Waiter", "wake"]
 
 Key = tuple[int, int]
 """(due time in microseconds, sequence number)."""
+
+Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 WINDOW = 10_000
 """So many messages are held in memory per queue; beyond twice that the later half is let go."""
@@ -42,6 +45,7 @@ class Message:
     deliveries: int = 0
     locked_until: int = 0
     token: str = ""
+    """Of the lock; empty: it waits."""
 
     @property
     def key(self) -> Key:
@@ -55,19 +59,25 @@ class Backlog:
 
     spec: QueueSpec
     guard: threading.Lock = field(default_factory=threading.Lock)
+    messages: dict[Key, Message] = field(default_factory=dict)
+    """All that are held here: waiting or locked."""
     waiting: list[Key] = field(default_factory=list)
     """A heap; keys of settled messages stay until they come to the head."""
-    messages: dict[Key, Message] = field(default_factory=dict)
-    """In ``waiting`` or locked."""
     locked: dict[str, Message] = field(default_factory=dict)
-    bytes: int = 0
+    """By token."""
+    lock_ends: list[tuple[int, str]] = field(default_factory=list)
+    """A heap; outdated entries stay until they come to the head."""
+    size: int = 0
+    """Bytes of the bodies held here."""
     horizon: Key | None = None
-    """``None``: everything is in memory."""
+    """``None``: everything is held here."""
     refilling: bool = False
     total: int = 0
-    """Not settled: waiting, locked and beyond the horizon."""
+    """Not settled: waiting, locked and behind the horizon."""
     dead: int = 0
-    waiters: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = field(default_factory=deque)
+    waiters: deque[Waiter] = field(default_factory=deque)
+
+    # Coming and going --------------------------------------------------------------------------------------------
 
     def add(self, messages: Iterable[Message]) -> None:
         """Newly durable messages."""
@@ -75,30 +85,39 @@ class Backlog:
             self.total += 1
             if self.horizon is None or message.key <= self.horizon:
                 self.hold(message)
-        if len(self.messages) > 2 * WINDOW or self.bytes > 2 * WINDOW_BYTES:
+        if len(self.messages) > 2 * WINDOW or self.size > 2 * WINDOW_BYTES:
             self._let_go()
 
     def hold(self, message: Message) -> None:
         """Keep in memory."""
         self.messages[message.key] = message
-        self.bytes += len(message.body)
+        self.size += len(message.body)
         heapq.heappush(self.waiting, message.key)
 
     def _let_go(self) -> None:
         """Forget the later part of what waits; the table has it."""
-        keys = sorted(key for key in self.waiting if key in self.messages)
-        kept = 0
+        keys = sorted({k for k in self.waiting if k in self.messages and not self.messages[k].token})
         size = sum(len(message.body) for message in self.locked.values())
-        while kept < min(len(keys), WINDOW) and size <= WINDOW_BYTES:
+        kept = 0
+        while kept < len(keys) and kept < WINDOW and (kept == 0 or size <= WINDOW_BYTES):
             size += len(self.messages[keys[kept]].body)
             kept += 1
         if kept == len(keys):
             return
-        kept = max(kept, 1)
         for key in keys[kept:]:
-            self.bytes -= len(self.messages.pop(key).body)
+            self.size -= len(self.messages.pop(key).body)
         self.waiting = keys[:kept]  # sorted, so a heap
         self.horizon = keys[kept - 1]
+
+    def settle(self, key: Key) -> None:
+        """It is gone for good."""
+        message = self.messages.pop(key, None)
+        if message is not None:
+            self.locked.pop(message.token, None)
+            self.size -= len(message.body)
+            self.total -= 1
+
+    # Locks -------------------------------------------------------------------------------------------------------
 
     def head(self) -> Message | None:
         """The earliest that waits."""
@@ -109,13 +128,17 @@ class Backlog:
             heapq.heappop(self.waiting)
         return None
 
-    def lock(self, message: Message, token: str, until: int) -> None:
+    def lock_head(self, token: str, until: int) -> None:
         """Give the head to somebody."""
-        heapq.heappop(self.waiting)
+        message = self.messages[heapq.heappop(self.waiting)]
         message.token = token
-        message.locked_until = until
-        message.deliveries += 1
         self.locked[token] = message
+        self.hold_lock(message, until)
+
+    def hold_lock(self, message: Message, until: int) -> None:
+        """Until then nobody else gets it."""
+        message.locked_until = until
+        heapq.heappush(self.lock_ends, (until, message.token))
 
     def unlock(self, message: Message) -> None:
         """It waits again, at its old place."""
@@ -124,27 +147,34 @@ class Backlog:
         if message.key in self.messages:
             heapq.heappush(self.waiting, message.key)
 
-    def settle(self, key: Key) -> bool:
-        """It is gone for good; whether it was here."""
-        message = self.messages.pop(key, None)
-        if message is None:
-            return False
-        self.locked.pop(message.token, None)
-        self.bytes -= len(message.body)
-        self.total -= 1
-        return True
+    def take_back(self, now: int) -> None:
+        """Messages whose lock has run out wait again."""
+        while self.lock_ends and self.lock_ends[0][0] <= now:
+            _, token = heapq.heappop(self.lock_ends)
+            message = self.locked.get(token)
+            if message is not None and message.locked_until <= now:
+                self.unlock(message)
 
-    def take_back(self, now: int) -> list[Message]:
-        """Messages whose lock has run out; they wait again."""
-        lost = [message for message in self.locked.values() if message.locked_until <= now]
-        for message in lost:
-            self.unlock(message)
-        return lost
+    def next_event(self) -> int | None:
+        """When something may become due, as far as is known."""
+        head = self.head()
+        moments = [head.due] if head is not None else []
+        if self.lock_ends:
+            moments.append(self.lock_ends[0][0])
+        return min(moments, default=None)
 
-    def wakes(self, count: int) -> list[tuple[asyncio.AbstractEventLoop, Any]]:
+    # Waiting receivers -------------------------------------------------------------------------------------------
+
+    def wakes(self, count: int) -> list[Wake]:
         """Callbacks that wake so many receivers."""
-        calls: list[tuple[asyncio.AbstractEventLoop, Any]] = []
+        calls: list[Wake] = []
         while self.waiters and len(calls) < count:
             loop, future = self.waiters.popleft()
-            calls.append((loop, lambda f=future: None if f.done() else f.set_result(None)))
+            calls.append((loop, partial(wake, future)))
         return calls
+
+
+def wake(future: asyncio.Future[None]) -> None:
+    """Let a receiver look again."""
+    if not future.done():
+        future.set_result(None)

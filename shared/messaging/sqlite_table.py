@@ -1,79 +1,39 @@
-"""The durable side of the embedded queues: tables, and every change to them in the group commit."""
+"""The tables of the embedded queues, and the statements on them.
+
+``queue_messages`` is clustered by the order of receiving: one tree and no index, and what comes and goes in order
+stays on few pages. Everything is done in multi-row statements (see ``shared/sqlite_threads.py`` for why).
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from shared import json_text
 from shared.messaging.sqlite_backlog import WINDOW, WINDOW_BYTES, Backlog, Key, Message
-from shared.sqlite_file import Wake
 
-__all__ = ["Bury", "Count", "Put", "QueueWrites", "Redrive", "Refill", "Remove", "create_tables", "load_backlogs"]
+__all__ = [
+    "bury",
+    "count_deliveries",
+    "create_tables",
+    "insert",
+    "load_backlogs",
+    "load_behind",
+    "note_seen",
+    "properties_of",
+    "remove",
+]
 
-CHUNK = 64
-SEQUENCE_BLOCK = 100_000
-"""Sequence numbers are set aside in blocks, so that none is given twice and no send writes a counter."""
+CHUNK = 128
 
-
-@dataclass(slots=True)
-class Put:
-    """Send: messages without sequence numbers yet."""
-
-    queue: str
-    messages: list[Message]
-    seen_until: int
-    now: int
-
-
-@dataclass(slots=True)
-class Count:
-    """A delivery has begun."""
-
-    queue: str
-    key: Key
-    deliveries: int
-
-
-@dataclass(slots=True)
-class Remove:
-    """Completed, or expired without a dead-letter queue."""
-
-    queue: str
-    key: Key
-
-
-@dataclass(slots=True)
-class Bury:
-    """Dead-letter."""
-
-    queue: str
-    key: Key
-    reason: str
-    now: int
-
-
-@dataclass(slots=True)
-class Refill:
-    """Load what stands behind the horizon."""
-
-    queue: str
-
-
-@dataclass(slots=True)
-class Redrive:
-    """Given-up messages wait again."""
-
-    queue: str
-    limit: int
-    now: int
-    fresh_id: Any
+Where = tuple[str, Key]
+"""Queue and key."""
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """The tables of all queues. ``queue_messages`` is clustered by the order of receiving: one tree, no index."""
+    """The tables of all queues."""
     connection.execute(
         "CREATE TABLE IF NOT EXISTS queue_messages (queue TEXT, due INTEGER, sequence INTEGER, expires INTEGER, "
         "message_id TEXT, correlation_id TEXT, properties BLOB, deliveries INTEGER, body BLOB, "
@@ -82,7 +42,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
     connection.execute(
         "CREATE TABLE IF NOT EXISTS queue_dead (queue TEXT, sequence INTEGER, due INTEGER, message_id TEXT, "
         "correlation_id TEXT, properties BLOB, deliveries INTEGER, body BLOB, reason TEXT, dead_at INTEGER, "
-        "PRIMARY KEY (queue, sequence)) WITHOUT ROWID"
+        "PRIMARY KEY (queue, dead_at, sequence)) WITHOUT ROWID"
     )
     connection.execute(
         "CREATE TABLE IF NOT EXISTS queue_seen (queue TEXT, message_id TEXT, sequence INTEGER, until INTEGER, "
@@ -95,19 +55,18 @@ def create_tables(connection: sqlite3.Connection) -> None:
 
 
 def load_backlogs(connection: sqlite3.Connection, backlogs: Mapping[str, Backlog]) -> int:
-    """Fill the working index; the next free sequence number."""
+    """Fill the working index from the tables; the next free sequence number."""
     for name, backlog in backlogs.items():
         backlog.total = connection.execute("SELECT count(*) FROM queue_messages WHERE queue = ?", (name,)).fetchone()[0]
         backlog.dead = connection.execute("SELECT count(*) FROM queue_dead WHERE queue = ?", (name,)).fetchone()[0]
-        messages, horizon = load_behind(connection, name, (-1, 0))
+        messages, backlog.horizon = load_behind(connection, name, (-1, 0))
         for message in messages:
             backlog.hold(message)
-        backlog.horizon = horizon
     return int(connection.execute("SELECT next FROM queue_sequence").fetchone()[0])
 
 
 def load_behind(connection: sqlite3.Connection, queue: str, horizon: Key) -> tuple[list[Message], Key | None]:
-    """The next window of messages, and the horizon after it."""
+    """The next window of messages, and the horizon after it (``None``: that is all)."""
     messages: list[Message] = []
     size = 0
     for row in connection.execute(
@@ -117,177 +76,122 @@ def load_behind(connection: sqlite3.Connection, queue: str, horizon: Key) -> tup
     ):
         if len(messages) == WINDOW or size > WINDOW_BYTES:
             return messages, messages[-1].key
-        properties = json_text.load(row[6]) if row[6] else {}
-        messages.append(Message(row[0], row[1], row[2], row[3], row[4], row[5], properties, row[7]))
+        messages.append(Message(row[0], row[1], row[2], row[3], row[4], row[5], properties_of(row[6]), row[7]))
         size += len(row[4])
     return messages, None
 
 
-class QueueWrites:
-    """The queues' :class:`shared.sqlite_file.Work`: changes the tables, then, after the commit, the working index."""
+def properties_of(stored: bytes | None) -> dict[str, str]:
+    """Application properties as they were sent."""
+    properties: dict[str, str] = json_text.load(stored) if stored else {}
+    return properties
 
-    def __init__(self, backlogs: Mapping[str, Backlog], next_sequence: int) -> None:
-        self._backlogs = backlogs
-        self._next = next_sequence
-        self._reserved = next_sequence
-        self._effects: list[Any] = []
 
-    def apply(self, connection: sqlite3.Connection, items: Sequence[Any]) -> list[Any]:
-        """One outcome per item; ``None`` as item checks that writing works."""
-        self._effects = []
-        outcomes: list[Any] = [None] * len(items)
-        settled = {(i.queue, i.key) for i in items if isinstance(i, Remove | Bury)}
-        puts = [item for item in items if isinstance(item, Put)]
-        if puts:
-            self._put(connection, puts)
-        for position, item in enumerate(items):
-            if isinstance(item, Count) and (item.queue, item.key) not in settled:
-                self._count(connection, item)
-            elif isinstance(item, Bury):
-                outcomes[position] = self._bury(connection, item)
-            elif isinstance(item, Refill):
-                self._refill(connection, item)
-            elif isinstance(item, Redrive):
-                outcomes[position] = self._redrive(connection, item)
-            elif item is None:
-                connection.execute("UPDATE queue_sequence SET next = next")
-        self._remove(connection, [item for item in items if isinstance(item, Remove)])
-        return outcomes
+def note_seen(
+    connection: sqlite3.Connection, queue: str, messages: Sequence[Message], now: int, window: int
+) -> list[Message]:
+    """Remember the message ids; gives back the messages whose id was not seen within the window (microseconds)."""
+    fresh: list[Message] = []
+    for part in _parts(messages):
+        rows: list[Any] = []
+        for message in part:
+            rows += (queue, message.message_id, message.sequence, now + window)
+        noted = connection.execute(_note(len(part)), [*rows, now]).rowcount
+        fresh += part if noted == len(part) else _noted(connection, queue, part)
+    return fresh
 
-    def committed(self) -> Iterable[Wake]:
-        """Bring the working index up to what is on disk, and wake who waits for it."""
-        wakes: list[Wake] = []
-        for queue, effect in self._effects:
-            backlog = self._backlogs[queue]
-            with backlog.guard:
-                wakes += backlog.wakes(effect(backlog))
-        self._effects = []
-        return wakes
 
-    # Sending -----------------------------------------------------------------------------------------------------
+def _noted(connection: sqlite3.Connection, queue: str, messages: Sequence[Message]) -> list[Message]:
+    """Those that stand in the table with their own sequence number: the others were there before them."""
+    return [
+        message
+        for message in messages
+        if connection.execute(
+            "SELECT sequence FROM queue_seen WHERE queue = ? AND message_id = ?", (queue, message.message_id)
+        ).fetchone()[0]
+        == message.sequence
+    ]
 
-    def _put(self, connection: sqlite3.Connection, puts: Sequence[Put]) -> None:
-        self._reserve(connection, sum(len(put.messages) for put in puts))
-        for put in puts:
-            for message in put.messages:
-                message.sequence = self._next
-                self._next += 1
-            fresh = self._unseen(connection, put)
-            self._insert(connection, put.queue, fresh)
-            self._effects.append((put.queue, lambda backlog, m=fresh: backlog.add(m) or len(m)))
 
-    def _reserve(self, connection: sqlite3.Connection, count: int) -> None:
-        if self._next + count > self._reserved:
-            self._reserved = self._next + count + SEQUENCE_BLOCK
-            connection.execute("UPDATE queue_sequence SET next = ?", (self._reserved,))
+def insert(connection: sqlite3.Connection, queue: str, messages: Sequence[Message]) -> None:
+    """They wait."""
+    for part in _parts(messages):
+        rows: list[Any] = []
+        for m in part:
+            properties = json_text.dump(m.properties) if m.properties else None
+            rows += (queue, m.due, m.sequence, m.expires, m.message_id, m.correlation_id, properties, 0, m.body)
+        connection.execute(_insert(len(part)), rows)
 
-    def _unseen(self, connection: sqlite3.Connection, put: Put) -> list[Message]:
-        """Note the ids; those seen within the window are dropped."""
-        if put.seen_until <= put.now:
-            return put.messages
-        fresh: list[Message] = []
-        for message in put.messages:
-            noted = connection.execute(
-                "INSERT INTO queue_seen VALUES (?, ?, ?, ?) ON CONFLICT (queue, message_id) DO UPDATE "
-                "SET sequence = excluded.sequence, until = excluded.until WHERE until <= ?",
-                (put.queue, message.message_id, message.sequence, put.seen_until, put.now),
-            )
-            if noted.rowcount == 1:
-                fresh.append(message)
-        return fresh
 
-    def _insert(self, connection: sqlite3.Connection, queue: str, messages: Sequence[Message]) -> None:
-        connection.executemany(
-            "INSERT INTO queue_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    queue,
-                    m.due,
-                    m.sequence,
-                    m.expires,
-                    m.message_id,
-                    m.correlation_id,
-                    json_text.dump(dict(m.properties)) if m.properties else None,
-                    m.deliveries,
-                    m.body,
-                )
-                for m in messages
-            ],
-        )
+def count_deliveries(connection: sqlite3.Connection, counts: Mapping[Where, int]) -> None:
+    """So many times each was given to somebody."""
+    for part in _parts(list(counts.items())):
+        rows = [value for (queue, key), deliveries in part for value in (queue, *key, deliveries)]
+        connection.execute(_count(len(part)), rows)
 
-    # Settling ----------------------------------------------------------------------------------------------------
 
-    def _count(self, connection: sqlite3.Connection, item: Count) -> None:
-        connection.execute(
-            "UPDATE queue_messages SET deliveries = ? WHERE queue = ? AND due = ? AND sequence = ?",
-            (item.deliveries, item.queue, *item.key),
-        )
+def remove(connection: sqlite3.Connection, queue: str, keys: Sequence[Key]) -> None:
+    """They are done."""
+    for part in _parts(keys):
+        connection.execute(_remove(len(part)), [*(value for key in part for value in key), queue])
 
-    def _remove(self, connection: sqlite3.Connection, items: Sequence[Remove]) -> None:
-        connection.executemany(
-            "DELETE FROM queue_messages WHERE queue = ? AND due = ? AND sequence = ?",
-            [(item.queue, *item.key) for item in items],
-        )
-        for item in items:
-            self._effects.append((item.queue, lambda backlog, k=item.key: 0 if backlog.settle(k) else 0))
 
-    def _bury(self, connection: sqlite3.Connection, item: Bury) -> None:
-        at = (item.queue, *item.key)
-        moved = connection.execute(
-            "INSERT OR IGNORE INTO queue_dead SELECT queue, sequence, due, message_id, correlation_id, properties, "
-            "deliveries, body, ?, ? FROM queue_messages WHERE queue = ? AND due = ? AND sequence = ?",
-            (item.reason, item.now, *at),
-        ).rowcount
-        connection.execute("DELETE FROM queue_messages WHERE queue = ? AND due = ? AND sequence = ?", at)
+def bury(connection: sqlite3.Connection, place: Where, reason: str, now: int) -> int:
+    """Move to the dead letters; how many (0: it is gone already)."""
+    queue, key = place
+    moved = connection.execute(
+        "INSERT INTO queue_dead SELECT queue, sequence, due, message_id, correlation_id, properties, "
+        "deliveries, body, ?, ? FROM queue_messages WHERE queue = ? AND due = ? AND sequence = ?",
+        (reason, now, queue, *key),
+    ).rowcount
+    remove(connection, queue, [key])
+    return moved
 
-        def effect(backlog: Backlog) -> int:
-            backlog.settle(item.key)
-            backlog.dead += moved
-            return 0
 
-        self._effects.append((item.queue, effect))
+@cache
+def _note(size: int) -> str:
+    return (
+        f"INSERT INTO queue_seen VALUES {_lines(4, size)} ON CONFLICT (queue, message_id) DO UPDATE "  # noqa: S608
+        "SET sequence = excluded.sequence, until = excluded.until WHERE until <= ?"
+    )
 
-    # Loading -----------------------------------------------------------------------------------------------------
 
-    def _refill(self, connection: sqlite3.Connection, item: Refill) -> None:
-        backlog = self._backlogs[item.queue]
-        behind = backlog.horizon
-        messages, horizon = load_behind(connection, item.queue, behind) if behind is not None else ([], None)
+@cache
+def _insert(size: int) -> str:
+    return f"INSERT INTO queue_messages VALUES {_lines(9, size)}"  # noqa: S608
 
-        def effect(backlog: Backlog) -> int:
-            backlog.refilling = False
-            if behind is None or backlog.horizon != behind:  # let go of more in the meantime: ask again
-                return 1
-            for message in messages:
-                if message.key not in backlog.messages:
-                    backlog.hold(message)
-            backlog.horizon = horizon
-            return len(messages)
 
-        self._effects.append((item.queue, effect))
+@cache
+def _count(size: int) -> str:
+    return (
+        f"WITH counted (queue, due, sequence, deliveries) AS (VALUES {_lines(4, size)}) "  # noqa: S608
+        "UPDATE queue_messages AS m SET deliveries = c.deliveries FROM counted AS c "
+        "WHERE m.queue = c.queue AND m.due = c.due AND m.sequence = c.sequence"
+    )
 
-    def _redrive(self, connection: sqlite3.Connection, item: Redrive) -> int:
-        rows = connection.execute(
-            "SELECT sequence, correlation_id, properties, body FROM queue_dead WHERE queue = ? "
-            "ORDER BY dead_at, sequence LIMIT ?",
-            (item.queue, item.limit),
-        ).fetchall()
-        self._reserve(connection, len(rows))
-        ttl = int(self._backlogs[item.queue].spec.ttl_seconds * 1_000_000)
-        messages: list[Message] = []
-        for _, correlation_id, properties, body in rows:
-            known = json_text.load(properties) if properties else {}
-            messages.append(Message(self._next, item.now, item.now + ttl, item.fresh_id(), body, correlation_id, known))
-            self._next += 1
-        self._insert(connection, item.queue, messages)
-        connection.executemany(
-            "DELETE FROM queue_dead WHERE queue = ? AND sequence = ?", [(item.queue, row[0]) for row in rows]
-        )
 
-        def effect(backlog: Backlog) -> int:
-            backlog.add(messages)
-            backlog.dead -= len(messages)
-            return len(messages)
+@cache
+def _remove(size: int) -> str:
+    """Through a named list: a bare ``IN (VALUES ...)`` would scan the table."""
+    return (
+        f"WITH gone (due, sequence) AS (VALUES {_lines(2, size)}) "  # noqa: S608
+        "DELETE FROM queue_messages WHERE queue = ? AND (due, sequence) IN gone"
+    )
 
-        self._effects.append((item.queue, effect))
-        return len(rows)
+
+def _lines(columns: int, size: int) -> str:
+    return ", ".join(["(" + ", ".join("?" * columns) + ")"] * size)
+
+
+def _parts(things: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Pieces of few different sizes, so that few statements are ever prepared."""
+    start = 0
+    while start < len(things):
+        size = piece(len(things) - start)
+        yield things[start : start + size]
+        start += size
+
+
+def piece(rest: int) -> int:
+    """How many rows the next statement takes: all of up to 16, else in steps of 16."""
+    return rest if rest <= 16 else min(CHUNK, rest // 16 * 16)

@@ -79,7 +79,7 @@ class FileVault:
                     return call()
                 except OSError as err:
                     raise Unavailable(
-                        f"The vault folder {self._folder} cannot be used ({err.strerror}); check the disk and its rights."
+                        f"The vault folder {self._folder} cannot be used ({err.strerror}); check disk and rights."
                     ) from None
 
         return await asyncio.to_thread(guarded)

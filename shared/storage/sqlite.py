@@ -179,7 +179,7 @@ class SqliteStore:
         return f"{self._run}-{next(self._etags):x}"
 
     def _now(self) -> int:
-        return int(self._clock.now().timestamp() * 1_000_000)
+        return round(self._clock.now().timestamp() * 1_000_000)
 
     def _purge(self, connection: sqlite3.Connection) -> bool:
         """Remove some expired rows. Nobody sees them any more, so this never hurries."""

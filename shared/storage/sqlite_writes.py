@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from shared.errors import OvenbridgeError
-from shared.sqlite_file import Wake
+from shared.sqlite_threads import Wake
 from shared.storage.port import Stored
 from shared.storage.sqlite_cache import ELSEWHERE, DocumentCache
 from shared.storage.sqlite_changes import Change, Place, Row
@@ -22,7 +22,7 @@ from shared.storage.sqlite_schema import Table, purge_hour
 __all__ = ["DocumentWrites", "fetch"]
 
 CHUNK = 128
-"""Rows per statement; smaller rests use powers of two, so that few statements are ever prepared."""
+"""Rows per statement."""
 
 FIXED = 6
 """Columns before those of the indexed properties: pk, id, etag, expires_at, body, purge."""
@@ -149,8 +149,17 @@ def _delete(connection: sqlite3.Connection, places: Sequence[Place]) -> None:
     for table, gone in by_table.items():
         for start, size in _cuts(len(gone)):
             bound = [text for _, pk, name in gone[start : start + size] for text in (pk, name)]
-            listed = ", ".join(["(?, ?)"] * size)
-            connection.execute(f'DELETE FROM "{table.name}" WHERE (pk, id) IN (VALUES {listed})', bound)  # noqa: S608 - our own name
+            connection.execute(_remove(table.name, size), bound)
+
+
+@cache
+def _remove(name: str, size: int) -> str:
+    """By rowid: SQLite would scan the table for a bare ``(pk, id) IN (VALUES ...)``."""
+    listed = ", ".join(["(?, ?)"] * size)
+    return (
+        f'WITH gone (pk, id) AS (VALUES {listed}) DELETE FROM "{name}" WHERE number IN '  # noqa: S608 - our own name
+        f'(SELECT t.number FROM gone AS g CROSS JOIN "{name}" AS t ON t.pk = g.pk AND t.id = g.id)'
+    )
 
 
 @cache
@@ -173,9 +182,10 @@ def _insert(name: str, columns: tuple[str, ...], changed: int, size: int) -> str
 
 
 def _cuts(count: int) -> Iterator[tuple[int, int]]:
-    """Pieces of ``CHUNK`` and of powers of two below: (start, size)."""
+    """Pieces (start, size): all of up to 16, else in steps of 16, so that few statements are ever prepared."""
     start = 0
     while start < count:
-        size = min(CHUNK, 1 << ((count - start).bit_length() - 1))
+        rest = count - start
+        size = rest if rest <= 16 else min(CHUNK, rest // 16 * 16)
         yield start, size
         start += size
