@@ -196,6 +196,11 @@ class DeviceError(OvenbridgeError):
     code: ClassVar[str] = "device_error"
     """Stable word for connection logs and clients."""
 
+    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+        """Seconds the device or its vendor's cloud asked us to stay away; ``None``: it did not say."""
+
 
 class DeviceAuthenticationError(DeviceError):
     """The device refused our credentials. Polling faster does not help."""

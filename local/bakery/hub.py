@@ -73,7 +73,7 @@ class Hub:
 
     async def _ensure_rules(self, oven: SampleOven) -> None:
         listed = await self.get("/api/v1/alert-rules", {"equipment_id": oven.id}) or {}
-        there = {(rule["signal"], rule["kind"]) for rule in listed.get("rules", ())}
+        there = {(rule.get("signal"), rule["kind"]) for rule in listed.get("rules", ())}
         for rule in oven.rules():
             if (rule["signal"], rule["kind"]) not in there:
                 _json(await self._http.post("/api/v1/alert-rules", json=rule))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import secrets
 import signal
 import sys
@@ -109,7 +110,12 @@ class OvenServer:
         return web.json_response(self._state())
 
     async def _control(self, request: web.Request) -> web.StreamResponse:
-        wish: Any = await request.json()
+        try:
+            wish: Any = json.loads(await request.read())
+        except ValueError:
+            wish = None
+        if not isinstance(wish, dict):
+            return web.json_response({"error": 'send a JSON object such as {"fault": "offline"}'}, status=400)
         fault, pinned = wish.get("fault", self.faults.forced), wish.get("temperature", self.simulation.pinned)
         if fault is not None and fault not in FAULTS:
             return web.json_response({"error": f"fault is one of {', '.join(FAULTS)} or null"}, status=400)

@@ -68,19 +68,36 @@ class SampleOven:
         }
 
     def rules(self) -> list[dict[str, Any]]:
-        """The bodies of its alert rules."""
-        return [
-            {
-                "equipment_id": self.id,
-                "signal": "temperature.cabinet",
-                "kind": "high",
-                "limit": self.limit,
-                "deadband": 5,
-                "on_delay_seconds": 0,
-                "off_delay_seconds": 0,
-                "severity": "critical",
-            },
-        ]
+        """The bodies of its alert rules, beside those that every machine has."""
+        too_hot = {
+            "equipment_id": self.id,
+            "signal": "temperature.cabinet",
+            "kind": "high",
+            "limit": self.limit,
+            "deadband": 5,
+            "severity": "critical",
+        }
+        left_open = {
+            "equipment_id": self.id,
+            "signal": "door.open",
+            "kind": "equals",
+            "equals": True,
+            "on_delay_seconds": 30,
+            "severity": "warning",
+        }
+        off_set_point = {
+            "equipment_id": self.id,
+            "signal": "temperature.cabinet",
+            "kind": "deviation",
+            "setpoint_signal": "temperature.setpoint",
+            "limit": 15,
+            "deadband": 5,
+            "direction": "above",
+            "when": {"signal": "cycle.stage", "equals": "baking"},
+            "on_delay_seconds": 10,
+            "severity": "warning",
+        }
+        return [too_hot, left_open, *((off_set_point,) if self.drifts else ())]
 
 
 OVENS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ class DeviceReader:
         except Unavailable:
             raise
         except DeviceError as error:
-            return _bad(equipment, at, error.detail, error.code)
+            return replace(_bad(equipment, at, error.detail, error.code), retry_after_seconds=error.retry_after)
         except (InvalidInput, NotFound) as error:
             reason = f"Its IoT configuration cannot be used: {error.detail}"
             return _bad(equipment, at, reason, "invalid_configuration")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionStatus", "Transition", "failed", "judge", "word_for"]
 
-_UNREACHABLE = frozenset({"cannot_connect", "timeout"})
+_UNREACHABLE = frozenset({"cannot_connect", "tls_failed", "timeout"})
 
 MOST_UNTOLD = 20
 """Events kept for telling while publishing fails; the oldest go first. A state that changed twenty times unheard is

@@ -22,6 +22,8 @@ MAX_ANSWER_BYTES = 1_048_576
 def refusal(answer: OutgoingAnswer, where: str, path: str, now: datetime) -> DeviceError | None:
     """What the status says, unless it is a success."""
     status = answer.status
+    wait = _retry_after(answer, now)
+    again = f", again in {wait:.0f} s" if wait is not None else ""
     if 200 <= status < 300:
         return None
     if status in (401, 403):
@@ -33,7 +35,7 @@ def refusal(answer: OutgoingAnswer, where: str, path: str, now: datetime) -> Dev
         return DeviceProtocolError(f"{where} has nothing at {path} ({status}): check data_endpoint and the unit in it.")
     if status == 429:
         return DeviceThrottled(
-            f"{where} asks to come less often (429){_retry_after(answer, now)}: raise poll_interval_seconds."
+            f"{where} asks to come less often (429){again}: raise poll_interval_seconds.", retry_after=wait
         )
     if 300 <= status < 400:
         return DeviceProtocolError(_redirect(answer, where))
@@ -41,7 +43,7 @@ def refusal(answer: OutgoingAnswer, where: str, path: str, now: datetime) -> Dev
         return DeviceProtocolError(f"{where} does not answer GET at {path} (405): check data_endpoint.")
     if status >= 500:
         return DeviceProtocolError(
-            f"{where} reports an error of its own ({status}{_retry_after(answer, now)}) at {path}."
+            f"{where} reports an error of its own ({status}{again}) at {path}.", retry_after=wait
         )
     return DeviceProtocolError(f"{where} answered {status} at {path}, which is no answer to a read.")
 
@@ -93,8 +95,8 @@ def _redirect(answer: OutgoingAnswer, where: str) -> str:
     )
 
 
-def _retry_after(answer: OutgoingAnswer, now: datetime) -> str:
-    """``, again in 30 s`` from Retry-After as seconds or as a date; nothing for nonsense."""
+def _retry_after(answer: OutgoingAnswer, now: datetime) -> float | None:
+    """Seconds, at most a day, from Retry-After as seconds or as a date; ``None`` for nonsense."""
     text = answer.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         seconds = float(text[:9])
@@ -102,6 +104,6 @@ def _retry_after(answer: OutgoingAnswer, now: datetime) -> str:
         try:
             moment = parsedate_to_datetime(text)
         except ValueError:
-            return ""
+            return None
         seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
-    return f", again in {min(seconds, 86_400):.0f} s" if seconds > 0 else ""
+    return min(seconds, 86_400.0) if seconds > 0 else None

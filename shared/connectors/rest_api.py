@@ -84,7 +84,7 @@ class RestConnector(Connector):
             answer = await self._answer(self._plan.data_url, None)
             document = json_of(answer, self._plan.where, self._plan.data_path)
         except DeviceError as err:
-            return _Read(replace(failed, reason=err.detail, error_code=err.code))
+            return _Read(replace(failed, reason=err.detail, error_code=err.code, retry_after_seconds=err.retry_after))
         found = extract(document, self._plan)
         return _Read(_reading(failed, found, answer), found.hint)
 

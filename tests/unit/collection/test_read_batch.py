@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from shared.clock import ManualClock
 from shared.collection import device, poll
-from shared.errors import DeviceConnectionError, InvalidInput, NotFound, Unavailable, UnsafeTarget
+from shared.errors import DeviceConnectionError, DeviceThrottled, InvalidInput, NotFound, Unavailable, UnsafeTarget
 from shared.services import Services
 from shared.signals import Reading
 from tests.unit.collection.plant import NOON, Counting, Died, Plant, bad_reading, good_reading, oven, until
@@ -112,6 +113,15 @@ async def test_whatever_goes_wrong_is_a_bad_reading_of_that_device(
     assert reading.error_code == code
     assert words in (reading.reason or "")
     assert len(await recorded(house, 2)) == 1
+
+
+async def test_retry_after_of_the_device_is_honoured(house: Services) -> None:
+    plant = Plant(house, oven(1, poll_interval_seconds=10))
+    plant.behaviour["oven-1"] = raising(DeviceThrottled("It asks to come less often.", retry_after=120))
+    await plant.polling.read_batch(plant.body(1))
+    status = await plant.health.status("oven-1")
+    assert status.backoff_until == NOON + timedelta(seconds=120)
+    assert (status.status, status.last_error_code) == ("error", "throttled")
 
 
 async def test_a_device_that_was_removed_is_skipped(house: Services) -> None:
