@@ -10,8 +10,8 @@ installs, it never sees them.
 from __future__ import annotations
 
 import logging
+import os
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -39,7 +39,7 @@ _function: ContextVar[str | None] = ContextVar("function", default=None)
 
 def new_correlation_id() -> str:
     """A fresh correlation id: 32 hex digits, so that it can serve as a W3C trace id."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def correlation_id() -> str | None:
