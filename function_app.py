@@ -15,6 +15,7 @@ from functions import (
     hooks,
     iot,
     polling,
+    telemetry,
 )
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
@@ -31,5 +32,6 @@ for surface in (
     hooks,
     iot,
     polling,
+    telemetry,
 ):
     app.register_functions(surface.bp)

@@ -1,7 +1,179 @@
-"""IoT of one machine: configuration, connection test, live data, history, connection log, capabilities."""
+"""How one machine is reached: configuration, connection test, capabilities."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import azure.functions as func
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions.endpoint import Answer, Call, endpoint
+from functions.equipment import expected_etag
+from shared.access import Role
+from shared.clock import iso
+from shared.connectors import Capabilities, ConnectionTest
+from shared.equipment import Equipment, IotConnectionConfig
+from shared.equipment.connection_test import ConnectionTester
+from shared.errors import Conflict, InvalidInput
+from shared.signals import Quality, Reading
+from shared.telemetry.fields import zone_of
+from shared.telemetry.live import signal_view
 
 bp = func.Blueprint()
+
+
+class ConfigQuery(BaseModel):
+    """What to do about the connection test."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    test: bool = Field(True, description="false: save without testing.")
+    require_connection: bool = Field(False, description="true: save only what can be reached.")
+
+
+class CapabilitiesQuery(BaseModel):
+    """Where from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    refresh: bool = Field(False, description="true: ask the device now.")
+
+
+@bp.route("api/v1/equipment/{equipment_id}/iot-config", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def configure_iot(call: Call) -> Answer:
+    """Say how a machine is reached; saved, then tested. A failing test is said, and saved all the same."""
+    asked = call.params(ConfigQuery)
+    if asked.require_connection and not asked.test:
+        raise InvalidInput("test=false and require_connection=true exclude each other.", field="test")
+    config = call.body(IotConnectionConfig)
+    house, equipment_id = call.services, call.route["equipment_id"]
+    tested: ConnectionTest | None = None
+    if asked.require_connection:
+        proposed, form = await house.equipment.propose(equipment_id, config)
+        tested = await _tester(call).test(proposed, form)
+        if not tested.success:
+            raise Conflict(f"Not saved, because the connection test failed: {tested.error_details}")
+    equipment, etag = await house.equipment.configure_iot(equipment_id, config, call.caller, etag=expected_etag(call))
+    if asked.test and tested is None:
+        tested = await _test_stored(call, equipment)
+    if tested is not None:
+        await house.health.note_test(equipment_id, tested)
+    body = {
+        "success": True,
+        "message": _saved(tested),
+        "equipment_id": equipment_id,
+        "connection_test_result": None if tested is None else test_body(tested),
+    }
+    return Answer(body, headers={"ETag": f'"{etag}"'})
+
+
+@bp.route("api/v1/equipment/{equipment_id}/test-connection", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def test_connection(call: Call) -> Answer:
+    """Test the stored connection, or the one in the body without saving it."""
+    house, equipment_id = call.services, call.route["equipment_id"]
+    if call.raw.strip() not in (b"", b"{}"):
+        config = call.body(IotConnectionConfig)
+        proposed, form = await house.equipment.propose(equipment_id, config)
+        tested = await _tester(call).test(proposed, form)
+    else:
+        equipment, _ = await house.equipment.get(equipment_id)
+        if equipment.protocol is None:
+            raise Conflict(
+                f"{equipment.name} has no IoT configuration yet: POST one to .../{equipment_id}/iot-config, or put one "
+                "into the body of this call to test it before saving."
+            )
+        tested = await _test_stored(call, equipment)
+        # What is not saved says nothing about the machine's connection, so only this is logged.
+        await house.health.note_test(equipment_id, tested)
+    return Answer({"equipment_id": equipment_id, **test_body(tested)})
+
+
+@bp.route("api/v1/equipment/{equipment_id}/capabilities", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER)
+async def get_capabilities(call: Call) -> Answer:
+    """What a machine can tell: as declared, as mapped, and as its last reading showed; `refresh=true` asks it now."""
+    asked = call.params(CapabilitiesQuery)
+    house = call.services
+    equipment, _ = await house.equipment.get(call.route["equipment_id"])
+    if asked.refresh:
+        call.caller.require(Role.OPERATOR)
+        return Answer(await _asked_now(call, equipment))
+    latest = await house.readings.latest(equipment.id)
+    return Answer(_capabilities(equipment, latest))
+
+
+async def _asked_now(call: Call, equipment: Equipment) -> dict[str, Any]:
+    if equipment.protocol is None:
+        raise Conflict(f"{equipment.name} has no IoT configuration yet, so it cannot be asked.")
+    form = await call.services.equipment.connector_config(equipment)
+    found = await _tester(call).capabilities(equipment, form)
+    if isinstance(found, ConnectionTest):
+        raise Conflict(f"The machine could not be asked: {found.error_details}")
+    return _body(equipment, found, "device", iso(call.services.clock.now()))
+
+
+def _capabilities(equipment: Equipment, latest: Reading | None) -> dict[str, Any]:
+    mapped = equipment.iot_config.get("signals")
+    keys = dict.fromkeys(mapped if isinstance(mapped, Mapping) else ())
+    if latest is not None:
+        keys |= dict.fromkeys(key for key, value in latest.values.items() if value.quality is not Quality.BAD)
+    found = Capabilities(
+        supports_realtime=latest is not None and bool(latest.values),
+        supports_humidity="humidity" in keys,
+        supports_energy_monitoring="energy.kwh" in keys,
+        supports_remote_control=False,
+        temperature_zones=tuple(zone for key in keys if (zone := zone_of(key)) is not None),
+        signals=tuple(keys),
+    )
+    source = "configuration" if latest is None else "last_reading"
+    return _body(equipment, found, source, None if latest is None else iso(latest.at))
+
+
+def _body(equipment: Equipment, found: Capabilities, source: str, as_of: str | None) -> dict[str, Any]:
+    return {
+        "equipment_id": equipment.id,
+        "supports_realtime": equipment.supports_realtime or found.supports_realtime,
+        "supports_humidity": equipment.supports_humidity or found.supports_humidity,
+        "supports_energy_monitoring": equipment.supports_energy_monitoring or found.supports_energy_monitoring,
+        "supports_remote_control": equipment.supports_remote_control,
+        "temperature_zones": list(found.temperature_zones),
+        "signals": list(found.signals),
+        "source": source,
+        "as_of": as_of,
+    }
+
+
+async def _test_stored(call: Call, equipment: Equipment) -> ConnectionTest:
+    """Whatever is wrong with a stored configuration is the outcome of its test."""
+    try:
+        form = await call.services.equipment.connector_config(equipment, fresh=True)
+        return await _tester(call).test(equipment, form)
+    except InvalidInput as error:
+        return ConnectionTest(False, "invalid_configuration", None, (), error.detail)
+
+
+def _tester(call: Call) -> ConnectionTester:
+    return ConnectionTester(call.services.connectors, call.services.settings.poll_deadline_seconds)
+
+
+def _saved(tested: ConnectionTest | None) -> str:
+    if tested is None:
+        return "IoT configuration saved; the connection was not tested"
+    if tested.success:
+        return "IoT configuration saved successfully"
+    return f"IoT configuration saved, but the connection test failed: {tested.error_details}"
+
+
+def test_body(tested: ConnectionTest) -> dict[str, Any]:
+    """The guide's result of a connection test, with every signal's value and quality."""
+    return {
+        "success": tested.success,
+        "status": tested.status,
+        "response_time_ms": tested.response_time_ms,
+        "supported_features": list(tested.supported_features),
+        "error_details": tested.error_details,
+        "signals": {key: signal_view(value) for key, value in tested.signals.items()},
+    }

@@ -1,89 +1,126 @@
-"""A reading as it is stored: lean, because it is the document there are most of.
+"""A reading as it is stored: lean, because there are millions of them.
 
-Container ``readings``, partition ``[equipmentId, day]`` (``reference: azure.md`` section 2). What is empty, default or
-derivable is left out. A value of bad quality has no ``v``: nobody can take an old or guessed number for a measurement.
+Left out is what goes without saying: quality good, the unit that a well-known key has inside, a source time that all
+values share (it stands once, at the reading). Of a bad value there is no number, only why: nobody can take an old or a
+guessed one for a measurement. ``bad: 1`` beside it, and ``failed: 1`` at a read that failed as a whole, are there to be
+counted by the store.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from shared.clock import compact, day_of, iso, parse_iso
-from shared.signals import Quality, Reading, SignalValue
+from shared.signals import WELL_KNOWN_SIGNALS, Quality, Reading, SignalValue
 from shared.storage import Document
 
-__all__ = ["from_document", "reading_id", "to_document"]
+__all__ = ["failed", "from_document", "reading_id", "to_document", "unit_inside"]
 
 
 def reading_id(source: str, at: datetime) -> str:
-    """``r:20261121T103000000Z:poll``: the same reading taken twice is one document."""
+    """``r:20261121T103000000Z:poll``: the same reading has the same id, so recording it twice is once."""
     return f"r:{compact(at)}:{source}"
 
 
+def unit_inside(key: str) -> str:
+    """The unit that values of this signal have unless they say otherwise."""
+    if key == "temperature" or key.startswith("temperature."):
+        return "C"
+    return WELL_KNOWN_SIGNALS.get(key, "")
+
+
+def failed(reading: Reading) -> bool:
+    """Was the whole read a failure? One bad sensor is not: the machine did answer."""
+    return reading.error_code is not None or (not reading.values and reading.quality is Quality.BAD)
+
+
 def to_document(reading: Reading, *, ttl_seconds: int | None = None) -> Document:
-    """The stored form."""
+    """The stored form. ``ttl_seconds``: where it is not the container's own."""
     document: Document = {
         "id": reading_id(reading.source, reading.at),
         "equipmentId": reading.equipment_id,
         "day": day_of(reading.at),
         "ts": iso(reading.at),
-        "values": {key: _value(value) for key, value in reading.values.items()},
     }
-    bad = sum(1 for value in reading.values.values() if value.quality is Quality.BAD)
-    if reading.quality is Quality.BAD and not reading.values:
-        bad = 1
-    optional: dict[str, Any] = {
-        "source": reading.source if reading.source != "poll" else None,
-        "q": reading.quality.value if reading.quality is not Quality.GOOD else None,
-        "why": reading.reason,
-        "code": reading.error_code,
-        "ms": round(reading.response_ms, 1) if reading.response_ms is not None else None,
-        "receivedAt": iso(reading.received_at) if reading.received_at not in (None, reading.at) else None,
-        # How many signals were bad: a number, so that charts can count gaps by bucket.
-        "bad": bad or None,
-        "ttl": ttl_seconds,
-    }
-    document.update({key: value for key, value in optional.items() if value is not None})
+    shared = _shared_source_time(reading)
+    if reading.values:
+        document["values"] = {key: _value(key, value, shared) for key, value in reading.values.items()}
+    if failed(reading):
+        document["failed"] = 1
+    _set(document, "q", None if reading.quality is Quality.GOOD else reading.quality.value)
+    _set(document, "why", reading.reason)
+    _set(document, "code", reading.error_code)
+    _set(document, "ms", None if reading.response_ms is None else round(reading.response_ms, 1))
+    _set(document, "st", shared)
+    if reading.received_at not in (None, reading.at):
+        document["receivedAt"] = iso(reading.received_at)
+    _set(document, "ttl", ttl_seconds)
     return document
 
 
-def _value(value: SignalValue) -> dict[str, Any]:
-    optional: dict[str, Any] = {
-        "v": value.value if value.quality is not Quality.BAD else None,
-        "q": value.quality.value if value.quality is not Quality.GOOD else None,
-        "u": value.unit or None,
-        "why": value.reason,
-        "raw": value.raw,
-        "ru": value.raw_unit,
-        "st": iso(value.source_time) if value.source_time is not None else None,
-    }
-    return {key: part for key, part in optional.items() if part is not None}
-
-
-def from_document(document: Document) -> Reading:
+def from_document(document: Mapping[str, Any]) -> Reading:
     """The reading back from its stored form."""
+    shared = document.get("st")
     at = parse_iso(document["ts"])
+    received = document.get("receivedAt")
     return Reading(
         equipment_id=document["equipmentId"],
         at=at,
-        values={key: _signal(part) for key, part in document.get("values", {}).items()},
+        values={key: _read(key, value, shared) for key, value in document.get("values", {}).items()},
         quality=Quality(document.get("q", "good")),
         reason=document.get("why"),
         error_code=document.get("code"),
-        source=document.get("source", "poll"),
+        source=document["id"].rpartition(":")[2],
         response_ms=document.get("ms"),
-        received_at=parse_iso(document["receivedAt"]) if "receivedAt" in document else at,
+        received_at=at if received is None else parse_iso(received),
     )
 
 
-def _signal(part: dict[str, Any]) -> SignalValue:
+def _shared_source_time(reading: Reading) -> str | None:
+    times = {value.source_time for value in reading.values.values()}
+    only = times.pop() if len(times) == 1 else None
+    return None if only is None else iso(only)
+
+
+def _value(key: str, value: SignalValue, shared: str | None) -> dict[str, Any]:
+    bad = value.quality is Quality.BAD or not _storable(value.value)
+    stored: dict[str, Any] = {} if bad else {"v": value.value}
+    if bad:
+        stored |= {"q": Quality.BAD.value, "bad": 1}
+    elif value.quality is not Quality.GOOD:
+        stored["q"] = value.quality.value
+    reason = value.reason
+    if bad and value.quality is not Quality.BAD:
+        reason = reason or "It has no value."
+    _set(stored, "why", reason)
+    _set(stored, "u", None if value.unit == unit_inside(key) else value.unit)
+    _set(stored, "r", value.raw if _storable(value.raw) else None)
+    _set(stored, "ru", value.raw_unit)
+    if shared is None:
+        _set(stored, "st", None if value.source_time is None else iso(value.source_time))
+    return stored
+
+
+def _read(key: str, stored: Mapping[str, Any], shared: str | None) -> SignalValue:
+    source_time = stored.get("st", shared)
     return SignalValue(
-        value=part.get("v"),
-        quality=Quality(part.get("q", "good")),
-        reason=part.get("why"),
-        unit=part.get("u", ""),
-        raw=part.get("raw"),
-        raw_unit=part.get("ru"),
-        source_time=parse_iso(part["st"]) if "st" in part else None,
+        value=stored.get("v"),
+        quality=Quality(stored.get("q", "good")),
+        reason=stored.get("why"),
+        unit=stored.get("u", unit_inside(key)),
+        raw=stored.get("r"),
+        raw_unit=stored.get("ru"),
+        source_time=None if source_time is None else parse_iso(source_time),
     )
+
+
+def _storable(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
+def _set(target: dict[str, Any], name: str, value: Any) -> None:
+    if value is not None:
+        target[name] = value

@@ -1,84 +1,89 @@
-"""Readings: recorded once, found by time, summed up by bucket."""
+"""Readings: what the machines said, by day, for as long as they are kept."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
-from shared import json_text
 from shared.clock import Clock, day_of, iso
 from shared.errors import Conflict, InvalidInput
 from shared.signals import Quality, Reading, SignalValue
-from shared.storage import Bucket, BucketQuery, DocumentStore, Query, Range
-from shared.telemetry.document import from_document, to_document
+from shared.storage import Bucket as StoreBucket
+from shared.storage import BucketQuery, DocumentStore, Query, Range
+from shared.telemetry.buckets import Bucket, RawBuckets, Tally
+from shared.telemetry.document import failed, from_document, to_document
 from shared.telemetry.rollups import Rollups
+from shared.telemetry.span import at_hour, continuation, days_of, read_continuation
 from shared.topology import topology
 
-__all__ = ["BAD_SERIES", "HistoryPage", "Order", "Readings"]
+__all__ = ["HistoryPage", "Order", "Readings"]
+
+CONTAINER = "readings"
+
+MOST_DAYS = 40
+"""Day partitions looked into for one page; then the page is given as it is, with a continuation."""
+
+LOOK_BACK = 20
+"""So many readings are looked through for a signal that not every one holds."""
+
+HOUR = timedelta(hours=1)
 
 Order = Literal["oldest_first", "newest_first"]
-
-BAD_SERIES = "bad"
-"""Series that counts readings with bad signals, so that a chart shows its gaps."""
-
-DAYS_A_PAGE = 31
-"""So many day partitions are looked into for one page; a page may be short and still have a continuation."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Readings in time order."""
+    """Some readings in order of time."""
 
     readings: list[Reading]
     continuation: str | None
+    """Give it to the next call with the same arguments; ``None``: that was all."""
 
 
 class Readings:
-    """All readings of all machines."""
+    """Recording and reading back."""
 
     def __init__(self, store: DocumentStore, clock: Clock, *, retention_days: int) -> None:
         self._store = store
         self._clock = clock
-        seconds = retention_days * 86_400
-        # A document carries its own retention only where the deployment chose another than the container's.
-        self._ttl = seconds if seconds != topology().containers["readings"].ttl_seconds else None
+        self._raw = RawBuckets(store)
         self.rollups = Rollups(store, clock)
+        ttl = retention_days * 86_400
+        self._ttl = None if ttl == topology().containers[CONTAINER].ttl_seconds else ttl
 
     async def record(self, reading: Reading) -> bool:
-        """Store it, durably. ``False``: it was there already (a redelivered message, a relay that sent twice)."""
+        """Keep a reading; durable when it returns. ``False``: it was there already."""
         try:
-            await self._store.create("readings", to_document(reading, ttl_seconds=self._ttl))
+            await self._store.create(CONTAINER, to_document(reading, ttl_seconds=self._ttl))
+            new = True
         except Conflict:
-            return False
-        return True
+            new = False
+        # Also when it was there: the process that recorded it may have died right after.
+        await self.rollups.came_late(reading)
+        return new
 
     async def latest(self, equipment_id: str) -> Reading | None:
-        """The newest reading, a failed one too, of today or yesterday (UTC); ``None``: silent for longer."""
-        now = self._clock.now()
-        for day in (day_of(now), day_of(now - timedelta(days=1))):
-            page = await self._store.query(
-                "readings", Query(order_by="ts", descending=True, limit=1), partition=(equipment_id, day)
-            )
-            if page.items:
-                return from_document(page.items[0].document)
-        return None
+        """The latest attempt to read it, also a failed one; ``None``: none today and yesterday (UTC)."""
+        found = await self._newest(equipment_id, 1)
+        return found[0] if found else None
 
     async def latest_value(self, equipment_id: str, signal: str) -> tuple[SignalValue, datetime] | None:
-        """The newest reading's value of this signal, whatever its quality, and when it was read.
+        """The newest value of one signal with the time of its reading, whatever its quality.
 
-        A failed read has no signals at all: it answers bad with the reading's reason, never the value before it.
-        ``None``: no reading, or one that does not know the signal.
+        After a failed read that is a bad value: what the machine said before is not what it says now. A reading that
+        only holds other signals (a device that reports changes) is passed over, twenty of them at most.
         """
-        reading = await self.latest(equipment_id)
-        if reading is None:
-            return None
-        if signal in reading.values:
-            return reading.values[signal], reading.at
-        if reading.quality is Quality.BAD:
-            return SignalValue(None, Quality.BAD, reading.reason or "The machine could not be read."), reading.at
+        for reading in await self._newest(equipment_id, 1):
+            if failed(reading) and signal not in reading.values:
+                reason = reading.reason or "The machine could not be read."
+                return SignalValue(None, Quality.BAD, reason), reading.at
+            if signal in reading.values:
+                return reading.values[signal], reading.at
+        for reading in await self._newest(equipment_id, LOOK_BACK):
+            if signal in reading.values:
+                return reading.values[signal], reading.at
         return None
 
     async def history(
@@ -87,95 +92,98 @@ class Readings:
         start: datetime,
         end: datetime,
         limit: int,
-        continuation: str | None,
+        continuation: str | None = None,
         *,
         order: Order = "oldest_first",
     ) -> HistoryPage:
-        """Readings from ``start`` (inclusive) to ``end`` (exclusive), day partition after day partition.
+        """Readings with ``start <= at < end``, day partition after day partition.
+
+        Args:
+            equipment_id: of which machine.
+            start: inclusive.
+            end: exclusive.
+            limit: 1 to 1,000. A page may hold fewer while ``continuation`` says that more follow.
+            continuation: of the page before, with the same arguments.
+            order: which come first.
 
         Raises:
-            InvalidInput: ``continuation`` is not one of ours for this question.
+            InvalidInput: the continuation is not of this query.
         """
-        newest_first = order == "newest_first"
-        days = _days(start, end, newest_first)
-        day, inner = _read_continuation(continuation, days)
-        readings: list[Reading] = []
-        for current in days[day : day + DAYS_A_PAGE]:
+        descending = order == "newest_first"
+        question = f"{equipment_id}|{iso(start)}|{iso(end)}|{order}"
+        days = sorted(days_of(start, end), reverse=descending)
+        inner: str | None = None
+        if continuation is not None:
+            days, inner = _resume(days, continuation, question)
+        found: list[Reading] = []
+        for number, day in enumerate(days):
+            if len(found) == limit or number == MOST_DAYS:
+                return HistoryPage(found, _leads_to(question, day, None))
             query = Query(
-                where=(Range("ts", ge=iso(start), lt=iso(end)),),
+                (Range("ts", ge=iso(start), lt=iso(end)),),
                 order_by="ts",
-                descending=newest_first,
-                limit=limit - len(readings),
+                descending=descending,
+                limit=limit - len(found),
                 continuation=inner,
             )
-            page = await self._store.query("readings", query, partition=(equipment_id, current))
-            readings += [from_document(item.document) for item in page.items]
+            page = await self._store.query(CONTAINER, query, partition=(equipment_id, day))
+            found += [from_document(item.document) for item in page.items]
             inner = page.continuation
             if inner is not None:
-                return HistoryPage(readings, _continuation(current, inner))
-            day += 1
-            if len(readings) >= limit:
-                break
-        return HistoryPage(readings, _continuation(days[day], None) if day < len(days) else None)
+                return HistoryPage(found, _leads_to(question, day, inner))
+        return HistoryPage(found, None)
 
     async def buckets(
-        self,
-        equipment_id: str,
-        start: datetime,
-        end: datetime,
-        seconds: int,
-        signals: Sequence[str] | None = None,
+        self, equipment_id: str, start: datetime, end: datetime, seconds: int, signals: Sequence[str] | None = None
     ) -> list[Bucket]:
-        """Minimum, maximum, average and count per signal and bucket; empty buckets are left out.
+        """Minimum, maximum, average, count and bad values per signal and stretch of ``seconds``, in order of time.
 
-        The series ``bad`` counts readings with bad signals. Without ``signals``: those of the newest reading.
+        Stretches of whole hours are made of the hourly sums, as far as there are, and of single readings beyond;
+        shorter ones of single readings. Stretches are aligned to the epoch; where nothing was read there is none.
         """
-        if signals is None:
-            newest = await self.history(equipment_id, start, end, 1, None, order="newest_first")
-            signals = sorted(newest.readings[0].values) if newest.readings else []
-        paths: dict[str, Sequence[str]] = {signal: ("values", signal, "v") for signal in signals}
-        paths[BAD_SERIES] = (BAD_SERIES,)
-        query = BucketQuery("ts", iso(start), iso(end), seconds, paths)
-        return await self._store.buckets("readings", query, partition=(equipment_id,))
+        tally = Tally(seconds)
+        if seconds % 3600:
+            await self._raw.add_to(tally, equipment_id, start, end, signals)
+            return tally.buckets()
+        done = await self.rollups.done_until()
+        first = at_hour(start) if start == at_hour(start) else at_hour(start) + HOUR
+        last = max(first, min(at_hour(end), done)) if done is not None else first
+        if first >= end:
+            first = last = end
+        await self._raw.add_to(tally, equipment_id, start, min(first, end), signals)
+        await self.rollups.add_to(tally, equipment_id, first, last, signals)
+        await self._raw.add_to(tally, equipment_id, last, end, signals)
+        return tally.buckets()
 
-    async def response_times(self, equipment_id: str, start: datetime, end: datetime) -> Bucket | None:
+    async def response_times(self, equipment_id: str, start: datetime, end: datetime) -> StoreBucket | None:
         """How long the machine took to answer, in ms, over a span within one UTC day; ``None``: it never did."""
         seconds = max(1, int((end - start).total_seconds()))
         query = BucketQuery("ts", iso(start), iso(end), seconds, {"ms": ("ms",)})
-        found = await self._store.buckets("readings", query, partition=(equipment_id, day_of(start)))
+        found = await self._store.buckets(CONTAINER, query, partition=(equipment_id, day_of(start)))
         return found[0] if found else None
 
-    async def roll_up(self, equipment_ids: Sequence[str], hour: datetime) -> int:
-        """Write the hour's rollup of each machine that has readings in it, once; how many were written."""
-        start = hour.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-        written = 0
-        for equipment_id in equipment_ids:
-            if await self.rollups.has(equipment_id, start):
-                continue
-            buckets = await self.buckets(equipment_id, start, start + timedelta(hours=1), 3600)
-            written += await self.rollups.write(equipment_id, start, buckets)
-        return written
+    async def roll_up(self, equipment_ids: Iterable[str], hour: datetime) -> int:
+        """Sum an hour up for these machines, once; how many sums were written."""
+        return await self.rollups.roll_up(equipment_ids, hour)
+
+    async def _newest(self, equipment_id: str, count: int) -> list[Reading]:
+        now = self._clock.now()
+        query = Query(order_by="ts", descending=True, limit=count)
+        found: list[Reading] = []
+        for day in (day_of(now), day_of(now - timedelta(days=1))):
+            page = await self._store.query(CONTAINER, query, partition=(equipment_id, day))
+            found += [from_document(item.document) for item in page.items]
+            if len(found) >= count:
+                break
+        return found[:count]
 
 
-def _days(start: datetime, end: datetime, newest_first: bool) -> list[str]:
-    last = end - timedelta(milliseconds=1)
-    first_day = start.astimezone(UTC).date()
-    count = max(0, (last.astimezone(UTC).date() - first_day).days + 1)
-    days = [(first_day + timedelta(days=n)).isoformat() for n in range(count)]
-    return days[::-1] if newest_first else days
+def _leads_to(question: str, day: str, inner: str | None) -> str:
+    return continuation(question, [day, inner])
 
 
-def _continuation(day: str, inner: str | None) -> str:
-    return base64.urlsafe_b64encode(json_text.dump([day, inner])).decode().rstrip("=")
-
-
-def _read_continuation(continuation: str | None, days: list[str]) -> tuple[int, str | None]:
-    if continuation is None:
-        return 0, None
-    try:
-        day, inner = json_text.load(base64.urlsafe_b64decode(continuation + "=" * (-len(continuation) % 4)))
-        return days.index(day), inner
-    except (ValueError, TypeError) as err:
-        raise InvalidInput(
-            "This continuation does not belong to this question. Leave it out to begin anew.", field="continuation"
-        ) from err
+def _resume(days: list[str], text: str, question: str) -> tuple[list[str], str | None]:
+    place = read_continuation(text, question)
+    if len(place) != 2 or place[0] not in days:
+        raise InvalidInput("This continuation is none of ours: leave it out to begin anew.", field="continuation")
+    return days[days.index(place[0]) :], place[1]

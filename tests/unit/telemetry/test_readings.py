@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from shared.clock import ManualClock, iso
+from shared.clock import ManualClock
 from shared.errors import InvalidInput
 from shared.services import Services
+from shared.settings import Settings
 from shared.signals import Quality, Reading, SignalValue
-from shared.telemetry.readings import BAD_SERIES
 
 NOON = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
@@ -88,32 +89,45 @@ async def test_a_continuation_of_another_question_is_refused(house: Services) ->
         await house.readings.history("oven-1", NOON - timedelta(hours=1), NOON, 10, "bm9uc2Vuc2U")
 
 
-async def test_buckets_leave_gaps_and_count_what_was_bad(house: Services) -> None:
-    for minute, value in ((0, 180.0), (1, 182.0), (4, 190.0), (11, 200.0)):
-        await house.readings.record(reading(NOON + timedelta(minutes=minute), value))
-    await house.readings.record(failed(NOON + timedelta(minutes=12)))
-    buckets = await house.readings.buckets("oven-1", NOON, NOON + timedelta(minutes=15), 300, ["temperature.cabinet"])
-    told = [(b.start, b.series, b.minimum, b.maximum, round(b.average, 3), b.count) for b in buckets]
-    assert told == [
-        (iso(NOON), "temperature.cabinet", 180.0, 190.0, 184.0, 3),
-        (iso(NOON + timedelta(minutes=10)), BAD_SERIES, 1, 1, 1.0, 1),
-        (iso(NOON + timedelta(minutes=10)), "temperature.cabinet", 200.0, 200.0, 200.0, 1),
-    ]
+async def test_a_signal_that_not_every_reading_holds_is_found(house: Services) -> None:
+    """A device that reports changes says something else every time."""
+    at = NOON - timedelta(minutes=5)
+    await house.readings.record(Reading("oven-1", at, {"humidity": SignalValue(65, unit="%")}))
+    for minute in range(1, 5):
+        await house.readings.record(reading(at + timedelta(minutes=minute)))
+    assert await house.readings.latest_value("oven-1", "humidity") == (SignalValue(65, unit="%"), at)
 
 
-async def test_an_hour_is_rolled_up_once_and_summed_over_days(house: Services) -> None:
-    for hours in range(4):
-        for minute in (0, 30):
-            await house.readings.record(reading(NOON + timedelta(hours=hours, minutes=minute), 100.0 + hours))
-    hours_of_day = [NOON + timedelta(hours=n) for n in range(5)]
-    written = [await house.readings.roll_up(["oven-1", "unknown"], hour) for hour in hours_of_day]
-    assert written == [1, 1, 1, 1, 0], "an hour without readings has no rollup"
-    assert await house.readings.roll_up(["oven-1"], NOON) == 0, "written once"
-    buckets = await house.readings.rollups.buckets("oven-1", NOON, NOON + timedelta(hours=4), 7200)
-    assert [(b.start, b.minimum, b.maximum, b.average, b.count) for b in buckets] == [
-        (iso(NOON), 100.0, 101.0, 100.5, 4),
-        (iso(NOON + timedelta(hours=2)), 102.0, 103.0, 102.5, 4),
-    ]
+async def test_history_goes_on_past_many_empty_days(house: Services, clock: ManualClock) -> None:
+    first = NOON - timedelta(days=80)
+    clock.set(first)
+    await house.readings.record(reading(first))
+    clock.set(NOON)
+    await house.readings.record(reading(NOON))
+    continuation: str | None = None
+    found: list[datetime] = []
+    pages = 0
+    while pages < 10:
+        pages += 1
+        page = await house.readings.history("oven-1", first, NOON + timedelta(hours=1), 10, continuation)
+        found += [r.at for r in page.readings]
+        continuation = page.continuation
+        if continuation is None:
+            break
+    assert found == [first, NOON]
+    assert pages <= 3, "empty days are looked into many at a time"
+
+
+async def test_an_own_retention_goes_with_the_document(tmp_path: Path, clock: ManualClock) -> None:
+    house = Services(Settings(data_dir=tmp_path / "short", readings_retention_days=7), clock)
+    try:
+        await house.readings.record(reading(NOON))
+        clock.advance(6 * 86_400)
+        assert (await house.readings.history("oven-1", NOON, NOON + timedelta(hours=1), 10)).readings
+        clock.advance(2 * 86_400)
+        assert not (await house.readings.history("oven-1", NOON, NOON + timedelta(hours=1), 10)).readings
+    finally:
+        await house.close()
 
 
 async def test_readings_expire_after_their_retention(house: Services, clock: ManualClock) -> None:
