@@ -153,7 +153,9 @@ class SqliteFile:
             mailbox.stop()
         self._move.set()
         if self._querying is not None:
-            self._querying.interrupt()
+            # Its thread may have closed it a moment ago.
+            with contextlib.suppress(sqlite3.ProgrammingError):
+                self._querying.interrupt()
         if self._started:
             for thread in self._threads:
                 thread.join(10)
