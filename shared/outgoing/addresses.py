@@ -66,6 +66,9 @@ _EMBEDDING_V4: tuple[tuple[IPv6Network, int, str], ...] = tuple(
 )
 """IPv6 ranges that carry an IPv4 address so many bits from the right; the one inside is judged."""
 
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+"""All that is public (RFC 4291); ``ipaddress`` calls site-local and unassigned space global too."""
+
 
 @lru_cache(maxsize=4_096)
 def parse_address(text: str) -> Address | None:
@@ -90,6 +93,6 @@ def judge(address: Address) -> Verdict:
                 return Verdict(inside.reach, f"the {form} form of {inside.what}")
     if address.is_loopback:
         return Verdict(Reach.PRIVATE, "a loopback address (this machine itself)")
-    if not address.is_global:
+    if not address.is_global or (isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST):
         return Verdict(Reach.PRIVATE, "a private address")
     return Verdict(Reach.PUBLIC, "a public address")

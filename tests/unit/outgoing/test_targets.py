@@ -55,6 +55,8 @@ PRIVATE = [
     "100.64.0.1",
     "::1",
     "fd12:3456::1",
+    "fec0::1",
+    "4000::1",
     "::ffff:10.0.0.5",
     "64:ff9b::a00:5",
     "2002:a00:5::1",
@@ -306,6 +308,7 @@ _LOW_64 = IPv6Network("::/64")
 @example(ip_address("fe80::1"))
 @example(ip_address("ff02::1"))
 @example(ip_address("::1"))
+@example(ip_address("fec0::"))
 def test_v6_never_passes_what_the_library_already_calls_special(address: IPv6Address) -> None:
     reach = judge(address).reach
     if address.is_link_local or address.is_multicast or address.is_unspecified:
