@@ -213,11 +213,15 @@ class Judging:
         for rule in timely:
             before = held.rules.get(rule.id)
             back = rewind(rule, before) if before is not None and rule.id in over else None
-            if back is not None and back[1] < reading.at:
-                state, transitions = await self._judge_again(rule, back, reading)
-                judged.happened = [(r, t) for r, t in judged.happened if r is not rule]
-                judged.happened.extend((rule, t) for t in transitions)
-                judged.rules[rule.id] = state
+            if back is None or back[1] >= reading.at:
+                continue
+            recorded = await self._recorded(reading.equipment_id, back[1], reading.at)
+            if recorded is None:
+                continue
+            state, transitions = _judge_again(rule, back[0], [*recorded, reading])
+            judged.happened = [(r, t) for r, t in judged.happened if r is not rule]
+            judged.happened.extend((rule, t) for t in transitions)
+            judged.rules[rule.id] = state
         return judged
 
     async def _late(self, rules: Sequence[Rule], reading: Reading) -> set[str]:
@@ -235,27 +239,19 @@ class Judging:
                 late.add(rule.id)
         return late
 
-    async def _judge_again(
-        self, rule: Rule, back: tuple[RuleState, datetime], reading: Reading
-    ) -> tuple[RuleState, list[Transition]]:
-        state, start = back
-        happened: list[Transition] = []
-        for one in [*await self._recorded(reading.equipment_id, start, reading.at), reading]:
-            state, transitions = evaluate(rule, state, one)
-            happened.extend(transitions)
-        return state, happened
-
-    async def _recorded(self, equipment_id: str, start: datetime, end: datetime) -> list[Reading]:
-        """Readings from ``start`` to before ``end``, oldest first."""
+    async def _recorded(self, equipment_id: str, start: datetime, end: datetime) -> list[Reading] | None:
+        """Readings from ``start`` to before ``end``, oldest first; ``None``: too many to judge again."""
         found: list[Reading] = []
         continuation: str | None = None
-        while len(found) < MAX_REPLAY:
+        while True:
             page = await self._readings.history(equipment_id, start, end, PAGE, continuation)
             found.extend(whole_milliseconds(one) for one in page.readings)
             continuation = page.continuation
             if continuation is None:
-                break
-        return sorted((one for one in found if start <= one.at < end), key=lambda one: one.at)
+                return sorted((one for one in found if start <= one.at < end), key=lambda one: one.at)
+            if len(found) >= MAX_REPLAY:
+                log.warning("More than %s readings of %s to judge again; going without.", MAX_REPLAY, equipment_id)
+                return None
 
     # What follows ----------------------------------------------------------------------------------------------------
 
@@ -311,6 +307,14 @@ class Judging:
             await self._records.change(equipment_id, effect["alertId"], lambda a: lifecycle.cleared(a, effect, now))
         except NotFound:
             log.warning("Alert %s of %s is over but not in the store any more.", effect["alertId"], equipment_id)
+
+
+def _judge_again(rule: Rule, state: RuleState, readings: Sequence[Reading]) -> tuple[RuleState, list[Transition]]:
+    happened: list[Transition] = []
+    for one in readings:
+        state, transitions = evaluate(rule, state, one)
+        happened.extend(transitions)
+    return state, happened
 
 
 GONE = "The rule no longer applies to this machine: it was disabled, removed or replaced."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,10 +140,9 @@ class AlertRecords:
         """Alerts whose condition holds as far as is known."""
         return await self.some([In("status", ("active", "acknowledged"))], at_most)
 
-    async def owing(self, at_most: int) -> AsyncIterator[Document]:
+    async def owing(self, at_most: int) -> list[Document]:
         """Alerts of which something is still to be told."""
-        for document in await self.some([IsDefined("unpublished")], at_most):
-            yield document
+        return await self.some([IsDefined("unpublished")], at_most)
 
     async def shelved_before(self, moment: str, at_most: int) -> list[Document]:
         """Alerts whose shelf time ended at or before then."""

@@ -83,8 +83,11 @@ class Watch:
                 await self._judging.carry_on(equipment_id)
             except OvenbridgeError as error:
                 log.warning("Alerts of %s are not finished yet: %s", equipment_id, error.detail)
-        async for alert in self._records.owing(AT_MOST):
-            await self._records.tell(alert["equipmentId"], alert["id"])
+        for alert in await self._records.owing(AT_MOST):
+            try:
+                await self._records.tell(alert["equipmentId"], alert["id"])
+            except OvenbridgeError as error:
+                log.warning("Alert %s is not told yet: %s", alert["id"], error.detail)
 
     async def _end_shelves(self) -> None:
         now = self._clock.now()
@@ -94,7 +97,10 @@ class Watch:
                 # Shelved anew in the meantime? Then it is not over.
                 return lifecycle.unshelve(stored, None, None, now) if _over(stored, now) else stored
 
-            await self._records.change(alert["equipmentId"], alert["id"], ended)
+            try:
+                await self._records.change(alert["equipmentId"], alert["id"], ended)
+            except OvenbridgeError as error:
+                log.warning("The shelf of alert %s does not end yet: %s", alert["id"], error.detail)
 
     # Silence ---------------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from shared.alerts.model import Kind
+from shared.alerts.model import Kind, Rule
 from shared.alerts.rule_forms import RuleForm
 from shared.alerts.rules import AlertRules, rule_view, split_rule_id
 from shared.errors import Conflict, NotFound, PreconditionFailed, Unavailable
@@ -34,7 +35,7 @@ async def test_every_machine_that_is_read_has_the_builtin_rules(plant: Plant) ->
 
 
 async def test_silence_follows_the_poll_interval(plant: Plant) -> None:
-    def after(rules: Any) -> float:
+    def after(rules: Sequence[Rule]) -> float | None:
         return next(r.after_seconds for r in rules if r.kind is Kind.STALE)
 
     assert after(await plant.rules.rules_for(plant.oven)) == 110
