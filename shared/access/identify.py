@@ -47,7 +47,10 @@ class Access:
 
     def __init__(self, store: DocumentStore, settings: Settings, audit: AuditLog, clock: Clock) -> None:
         self.tokens = ApiTokens(store, audit, clock)
-        self._developer = settings.access_mode == "developer" and settings.serves_loopback
+        # WEBSITE_HOSTNAME: we run in Azure, whatever the other settings claim.
+        self._developer = (
+            settings.access_mode == "developer" and settings.serves_loopback and not settings.website_hostname
+        )
         self._clock = clock
         self._cache: OrderedDict[str, Known] = OrderedDict()
         self._noted: dict[str, datetime] = {}

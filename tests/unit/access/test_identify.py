@@ -88,9 +88,17 @@ async def test_what_a_tunnel_passed_on_is_not_the_developer(house: Services, nam
         await house.access.identify({"host": "localhost:7071", name: "203.0.113.9"}, key_checked=False)
 
 
-async def test_developer_mode_needs_a_loopback_host(house: Services, clock: ManualClock) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(access_mode="developer"),
+        Settings(access_mode="developer", serves_loopback=True, website_hostname="ovenbridge.azurewebsites.net"),
+    ],
+    ids=["not on loopback", "in Azure"],
+)
+async def test_developer_mode_needs_a_loopback_host(house: Services, clock: ManualClock, settings: Settings) -> None:
     """Even if somebody got past the check of the settings."""
-    exposed = Access(house.store, Settings(access_mode="developer"), house.audit, clock)
+    exposed = Access(house.store, settings, house.audit, clock)
     assert await exposed.identify({"host": "localhost"}, key_checked=False) is None
 
 

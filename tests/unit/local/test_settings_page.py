@@ -1,0 +1,39 @@
+"""``docs/settings.md`` says what the settings model says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local import settings_page
+from shared.settings import Settings
+
+
+def test_the_page_is_in_step() -> None:
+    assert settings_page.PAGE.read_text("utf-8") == settings_page.page(), "run `python -m local.settings_page`"
+
+
+def test_every_setting_is_explained() -> None:
+    text = settings_page.page()
+    for name, field in Settings.model_fields.items():
+        assert f"`{name.upper()}`" in text
+        assert field.description, name
+
+
+def test_values_bounds_and_defaults_are_told() -> None:
+    rows = {line.split("`")[1]: line for line in settings_page.page().splitlines() if line.startswith("| `")}
+    assert "`tokens` or `developer`" in rows["ACCESS_MODE"]
+    assert "`true` or `false` | `false`" in rows["ALLOW_PRIVATE_TARGETS"]
+    assert "whole number, at least 1,024, at most 104,857,600 | `1048576`" in rows["MAX_BODY_BYTES"]
+    assert "more than 0, at most 45" in rows["DELIVERY_TIMEOUT_SECONDS"]
+
+
+def test_a_page_out_of_step_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(settings_page, "PAGE", tmp_path / "settings.md")
+    assert settings_page.main(["--check"]) == 1
+    assert "python -m local.settings_page" in capsys.readouterr().err
+    assert settings_page.main([]) == 0
+    assert settings_page.main(["--check"]) == 0
