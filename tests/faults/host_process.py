@@ -35,6 +35,8 @@ class HostProcess:
     line: str
     """What it said when it was ready."""
     session: aiohttp.ClientSession
+    errors: asyncio.Task[bytes]
+    """All of stderr, once it has ended."""
 
     async def call(self, method: str, path: str, **how: Any) -> tuple[int, Any]:
         """Status, and the body as JSON if it is some."""
@@ -48,6 +50,7 @@ class HostProcess:
         self.process.send_signal(number)
         async with asyncio.timeout(20):
             code = await self.process.wait()
+        assert code in (0, -signal.SIGKILL), f"exit code {code}: {(await self.errors).decode()[-3000:]}"
         return code, time.monotonic() - began
 
 
@@ -95,7 +98,7 @@ async def running(
         found = re.search(r"http://\S+", line)
         assert found is not None, f"{line!r} {(await errors).decode()[-3000:]}"
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as session:
-            yield HostProcess(process, found[0], line, session)
+            yield HostProcess(process, found[0], line, session, errors)
     finally:
         if process.returncode is None:
             process.kill()
