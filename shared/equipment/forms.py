@@ -59,7 +59,9 @@ def _named(value: Any) -> Any:
     return value
 
 
-Text = Annotated[str | None, BeforeValidator(_one_line), Field(max_length=200)]
+# The bound stands inside: around "or none" it would be asked of None.
+Text = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_one_line)]
+Location = Annotated[Annotated[str, Field(max_length=2_000)] | None, BeforeValidator(_one_line)]
 Name = Annotated[str, BeforeValidator(_named), Field(min_length=1, max_length=200)]
 
 
@@ -78,7 +80,7 @@ class EquipmentFields(BaseModel):
     profile: Text = Field(None, description="Whose default alert rules hold for it.")
     iot_enabled: bool | None = Field(None, description="Read it? Default: yes as soon as it has a protocol.")
     iot_protocol: Text = Field(None, description="rest_api, custom, opc_ua, mqtt, modbus, or a vendor's name.")
-    iot_endpoint: Annotated[str | None, BeforeValidator(_one_line), Field(max_length=2_000)] = None
+    iot_endpoint: Location = None
     iot_port: PORT | None = None
     iot_credentials: dict[str, Any] | None = Field(
         None, repr=False, description="Write-only. Left out: the stored ones stay; null: they are removed."
@@ -121,7 +123,7 @@ class IotConnectionConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
     protocol: Annotated[str, BeforeValidator(_named), Field(max_length=200)]
-    endpoint: Annotated[str | None, BeforeValidator(_one_line), Field(max_length=2_000)] = None
+    endpoint: Location = None
     port: PORT | None = None
     credentials: dict[str, Any] | None = Field(
         None, repr=False, description="Left out: the stored ones stay; null: they are removed."
