@@ -180,8 +180,8 @@ class Host:
         try:
             async with asyncio.timeout(1.5):
                 await self.services.close()
-        except Exception as error:
-            # The edge of the process: what was acknowledged is on disk, so this must not look like a failed run.
+        except Exception as error:  # noqa: BLE001 - the edge of the process
+            # What was acknowledged is on disk, so this must not look like a failed run.
             log.warning("the backends were not closed in good order (%r); nothing is lost by that", error)
 
 
