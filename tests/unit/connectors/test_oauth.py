@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -14,7 +15,7 @@ from shared.outgoing.http import OutgoingHttp
 from shared.outgoing.targets import TargetPolicy
 from shared.signals import Quality
 from tests.unit.connectors.oven import OAuthOven, json_answer
-from tests.unit.outgoing.peers import Peer, answer
+from tests.unit.outgoing.peers import Authority, Peer, answer, peer
 
 CREDENTIALS = {"token_url": "/oauth/token", "client_id": "bak ery", "client_secret": "s3cr:et", "scope": "read"}
 
@@ -172,3 +173,26 @@ async def test_a_token_service_elsewhere(clock: ManualClock) -> None:
         assert reading.quality is Quality.GOOD
         assert (oven.tokens, elsewhere.tokens) == (0, 1)
         await plant.http.close()
+
+
+async def test_a_token_service_elsewhere_is_verified_although_the_oven_is_not(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    """The choice to trust one oven blindly must not hand the client secret to whoever answers for the token service."""
+    context, pem = Authority(tmp_path).server(self_signed=True)
+    token = json_answer({"access_token": "t", "expires_in": 60})
+    async with peer(json_answer({"temperature": 1}), tls=context) as there, peer(token, tls=context) as identity:
+        http = OutgoingHttp(TargetPolicy(allow_private=True, allow_http=True))
+        connectors = Connectors(http, clock)
+
+        async def read(**options: object) -> tuple[Quality, str | None]:
+            credentials = CREDENTIALS | {"token_url": f"{identity.url}/token"}
+            config = {"endpoint": there.url, "credentials": credentials, "additional_config": options}
+            connector = connectors.open(protocol="rest_api", equipment_id="e", config=config)
+            reading = await connector.get_current_reading()
+            return reading.quality, reading.error_code
+
+        assert await read(verify_ssl=False) == (Quality.BAD, "tls_failed")
+        assert identity.requests == []
+        assert await read(ca_certificate=pem) == (Quality.GOOD, None)
+        await http.close()
