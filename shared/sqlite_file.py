@@ -390,7 +390,8 @@ def _open_database(path: Path) -> sqlite3.Connection:
                 f"DATA_DIR: {path} was written by a newer Ovenbridge (schema {version}); start that one, or name "
                 "another folder."
             )
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        if version < SCHEMA_VERSION:
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     except sqlite3.Error as err:
         connection.close()
         raise _unusable(path, err) from err

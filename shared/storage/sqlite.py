@@ -30,7 +30,7 @@ from shared.storage.sqlite_buckets import compile_buckets
 from shared.storage.sqlite_cache import ELSEWHERE, DocumentCache
 from shared.storage.sqlite_changes import Change, Place, Row, Step, step_of, upsert_step
 from shared.storage.sqlite_names import check_id, partition_text
-from shared.storage.sqlite_query import compile_query, continuation_of
+from shared.storage.sqlite_query import PageStatements, compile_query, continuation_of
 from shared.storage.sqlite_schema import HOUR, Table, create_tables
 from shared.storage.sqlite_writes import DocumentWrites, fetch
 from shared.topology import topology
@@ -136,14 +136,14 @@ class SqliteStore:
     async def query(self, container: str, query: Query, *, partition: PartitionKey | None = None) -> Page:
         """See the port."""
         table = self._table(container)
-        statement = compile_query(table, query, partition, self._now())
-        rows = await self._file.query(lambda c: c.execute(statement.sql, statement.values).fetchall())
+        page = compile_query(table, query, partition, self._now())
+        rows = await self._file.query(lambda connection: _rows(connection, page, query.limit + 1))
         more = len(rows) > query.limit
         items = [Stored(json_text.load(row[1]), row[0]) for row in rows[: query.limit]]
         if query.select is not None:
             keep = {*query.select, "id", *table.spec.partition_key}
             items = [Stored({k: v for k, v in i.document.items() if k in keep}, i.etag) for i in items]
-        return Page(items, continuation_of(statement.fingerprint, rows[query.limit - 1][2:]) if more else None)
+        return Page(items, continuation_of(page.fingerprint, rows[query.limit - 1][2:]) if more else None)
 
     async def buckets(self, container: str, query: BucketQuery, *, partition: PartitionKey) -> list[Bucket]:
         """See the port."""
@@ -195,3 +195,12 @@ class SqliteStore:
             )
             more = more or gone.rowcount == PURGE
         return more
+
+
+def _rows(connection: sqlite3.Connection, page: PageStatements, wanted: int) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for statement in page.statements:
+        rows += connection.execute(statement.sql, [*statement.values, wanted - len(rows)])
+        if len(rows) >= wanted:
+            break
+    return rows

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from shared.errors import InvalidInput
 from shared.storage.port import PartitionKey
-from shared.storage.query import Condition, Equals, In, Query, Range
+from shared.storage.query import Condition, Equals, In, IsDefined, Query, Range
 from shared.storage.sqlite_names import prefix_text
 from shared.storage.sqlite_schema import SEPARATOR, Index, Table
 
@@ -25,12 +25,17 @@ class Scope:
 
     clause: str
     values: tuple[str, ...]
-    known: int
-    """So many levels of the key are fixed."""
+    key: tuple[str, ...]
+    """The levels that are fixed."""
     single: bool
     """It is one partition."""
     prefix: int
     """Characters of the key's text before the first level that is not fixed."""
+
+    @property
+    def known(self) -> int:
+        """So many levels are fixed."""
+        return len(self.key)
 
 
 def scope_of(table: Table, where: Sequence[Condition], partition: PartitionKey | None) -> Scope:
@@ -43,16 +48,16 @@ def scope_of(table: Table, where: Sequence[Condition], partition: PartitionKey |
     while len(key) < len(levels) and fixed.get(levels[len(key)]):
         key.append(str(fixed[levels[len(key)]]))
     if not key:
-        return Scope("", (), 0, False, 0)
+        return Scope("", (), (), False, 0)
     text = prefix_text(table, tuple(key))
     if len(key) == len(levels):
-        return Scope("pk = ?", (text,), len(key), True, len(text))
+        return Scope("pk = ?", (text,), tuple(key), True, len(text))
     start = text + SEPARATOR
     if len(key) == len(levels) - 1:
         some = _some_partitions(where, levels[-1], start)
         if some is not None:
-            return Scope(*some, len(key), False, len(start))
-    return Scope("pk >= ? AND pk < ?", (start, text + _AFTER), len(key), False, len(start))
+            return Scope(*some, tuple(key), False, len(start))
+    return Scope("pk >= ? AND pk < ?", (start, text + _AFTER), tuple(key), False, len(start))
 
 
 def _some_partitions(where: Sequence[Condition], level: str, start: str) -> tuple[str, tuple[str, ...]] | None:
@@ -91,12 +96,19 @@ def plan(table: Table, query: Query, scope: Scope, partition: PartitionKey | Non
         index = _best(table, scope, equal, {query.order_by: 2})
         order = (column,) if column == "id" else (column, "id")
         return Plan(index, order if scope.single or "pk" in order else (*order, "pk"))
-    ranged = {c.path: 2 if isinstance(c, Range) else 1 for c in query.where if not isinstance(c, Equals)}
+    ranged = {c.path: 2 if isinstance(c, Range) else 1 for c in query.where if _means_present(c)}
     index = _best(table, scope, equal, ranged)
     if index is not None:
         rest = [name for name in index.properties if name not in equal]
         return Plan(index, (*(f'"x_{name}"' for name in rest), "number"))
     return Plan(None, _unordered(scope))
+
+
+def _means_present(condition: Condition) -> bool:
+    """Only documents with the property can meet it (and it is no equality)."""
+    if isinstance(condition, In):
+        return bool(condition.values)
+    return isinstance(condition, Range) or (isinstance(condition, IsDefined) and condition.defined)
 
 
 def _unordered(scope: Scope) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from shared.storage.sqlite_names import path_keys
 from shared.storage.sqlite_plan import Scope, plan, scope_of
 from shared.storage.sqlite_schema import Table, column_value
 
-__all__ = ["Property", "Statement", "compile_query", "continuation_of"]
+__all__ = ["PageStatements", "Property", "Statement", "compile_query", "continuation_of"]
 
 MAX_LIMIT = 1000
 MAX_IN = 100
@@ -33,7 +33,15 @@ class Statement:
 
     sql: str
     values: list[Any]
-    fingerprint: str = ""
+
+
+@dataclass(slots=True)
+class PageStatements:
+    """One page: statements to run one after the other until there are enough rows. Each takes the number of rows as
+    its last value and answers (etag, body, and the place of the row in the order)."""
+
+    statements: list[Statement]
+    fingerprint: str
     """What a continuation of this query is bound to."""
 
 
@@ -118,8 +126,8 @@ class Property:
         return f"{self.kind} " + ("= 'text'" if isinstance(value, str) else "IN ('integer', 'real')")
 
 
-def compile_query(table: Table, query: Query, partition: PartitionKey | None, now: int) -> Statement:
-    """One page, and one row more to know whether there is a next.
+def compile_query(table: Table, query: Query, partition: PartitionKey | None, now: int) -> PageStatements:
+    """One page.
 
     Raises:
         InvalidInput: the query is none, or the continuation is not of this query.
@@ -129,44 +137,49 @@ def compile_query(table: Table, query: Query, partition: PartitionKey | None, no
     scope = scope_of(table, query.where, partition)
     chosen = plan(table, query, scope, partition)
     clauses: list[Clause] = [(scope.clause, list(scope.values))] if scope.clause else []
-    done = table.spec.partition_key[: scope.known]
-    clauses += [Property(table, c.path, scope).clause(c) for c in query.where if not _is_fixed(c, done)]
-    fingerprint = _fingerprint(table, query, partition)
-    if query.continuation is not None:
-        clauses.append(_after(chosen.order, query.descending, _decode(query.continuation, fingerprint, chosen.order)))
+    fixed = dict(zip(table.spec.partition_key, scope.key, strict=False))
+    clauses += [Property(table, c.path, scope).clause(c) for c in query.where if not _is_said(c, fixed)]
     if table.spec.ttl_seconds is not None:
         clauses.append(("(expires_at IS NULL OR expires_at > ?)", [now]))
-    direction = " DESC" if query.descending else ""
+    fingerprint = _fingerprint(table, query, partition)
+    descending = query.descending and query.order_by is not None
+    starts: list[Clause] = [("1", [])]
+    if query.continuation is not None:
+        starts = list(_after(chosen.order, descending, _decode(query.continuation, fingerprint, chosen.order)))
     source = f'"{table.name}"' + (f' INDEXED BY "{chosen.index.name}"' if chosen.index else "")
-    sql = (
-        f"SELECT etag, body, {', '.join(chosen.order)} FROM {source} "  # noqa: S608 - checked names, bound values
-        f"WHERE {' AND '.join(sql for sql, _ in clauses) or '1'} "
-        f"ORDER BY {', '.join(name + direction for name in chosen.order)} LIMIT {query.limit + 1}"
-    )
-    return Statement(sql, [value for _, bound in clauses for value in bound], fingerprint)
+    order = ", ".join(name + (" DESC" if descending else "") for name in chosen.order)
+    head = f"SELECT etag, body, {', '.join(chosen.order)} FROM {source} WHERE "  # noqa: S608 - checked names
+    statements = []
+    for start in starts:
+        parts = [*clauses, start]
+        sql = f"{head}{' AND '.join(text for text, _ in parts)} ORDER BY {order} LIMIT ?"
+        statements.append(Statement(sql, [value for _, bound in parts for value in bound]))
+    return PageStatements(statements, fingerprint)
 
 
-def _is_fixed(condition: Condition, levels: Sequence[str]) -> bool:
-    """Said by the key already."""
-    return isinstance(condition, Equals) and condition.path in levels and isinstance(condition.value, str)
+def _is_said(condition: Condition, fixed: Mapping[str, str]) -> bool:
+    """By the key already."""
+    return isinstance(condition, Equals) and fixed.get(condition.path, condition) == condition.value
 
 
-def _after(order: Sequence[str], descending: bool, last: Sequence[Any]) -> Clause:
-    """Rows behind this one, in the order of the columns. An absent value (NULL) comes first, or last if descending."""
-    if None not in last:
-        texts = f"({', '.join(order)}) {'<' if descending else '>'} ({', '.join('?' * len(order))})"
-        may_be_absent = descending and order[0].startswith('"x_')
-        return (f"({texts} OR {order[0]} IS NULL)" if may_be_absent else texts), list(last)
-    parts: list[str] = []
-    values: list[Any] = []
-    for position, (column, value) in enumerate(zip(order, last, strict=True)):
-        equal = [f"{name} IS ?" for name in order[:position]]
-        beyond = f"{column} IS NOT NULL" if value is None else f"{column} {'<' if descending else '>'} ?"
-        if value is None and descending:
-            continue  # nothing comes behind an absent value but its equals
-        parts.append("(" + " AND ".join([*equal, beyond]) + ")")
-        values += [*last[:position], *([] if value is None else [value])]
-    return "(" + " OR ".join(parts) + ")", values
+def _after(order: Sequence[str], descending: bool, last: Sequence[Any]) -> Iterator[Clause]:
+    """What comes behind this row, as ranges one behind the other: an index finds the beginning of each, where it would
+    walk from the very start for one condition joined by OR. An absent value (NULL) comes first, or last if
+    descending."""
+    for position in range(len(order) - 1, -1, -1):
+        equal = [
+            f"{name} IS NULL" if value is None else f"{name} = ?"
+            for name, value in zip(order[:position], last[:position], strict=True)
+        ]
+        known = [value for value in last[:position] if value is not None]
+        column, value = order[position], last[position]
+        if value is not None:
+            beyond = f"{column} {'<' if descending else '>'} ?"
+            yield " AND ".join([*equal, beyond]), [*known, value]
+            if descending and column.startswith('"x_'):
+                yield " AND ".join([*equal, f"{column} IS NULL"]), known
+        elif not descending:
+            yield " AND ".join([*equal, f"{column} IS NOT NULL"]), known
 
 
 def _fingerprint(table: Table, query: Query, partition: PartitionKey | None) -> str:

@@ -128,13 +128,13 @@ async def _measure_all(folder: Path, concurrency: int, yardstick: float) -> list
         known.append(((document["callbackId"],), document["id"]))
 
     async def read(number: int) -> None:
-        partition, id = known[number * 7919 % len(known)]
-        await store.read("deliveries", partition, id)
+        partition, name = known[number * 7919 % len(known)]
+        await store.read("deliveries", partition, name)
 
     async def patch(number: int) -> None:
-        partition, id = known[number * 7919 % len(known)]
+        partition, name = known[number * 7919 % len(known)]
         moment = iso(clock.now())
-        await store.patch("deliveries", partition, id, [SetPath("status", "confirmed"), SetPath("doneAt", moment)])
+        await store.patch("deliveries", partition, name, [SetPath("status", "confirmed"), SetPath("doneAt", moment)])
 
     async def message(number: int) -> None:
         await queue.send(QUEUE, [Outgoing(b'{"callbackId":"callback-1","deliveryId":"d:1","attempt":1}', new_id())])

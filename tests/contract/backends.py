@@ -1,0 +1,54 @@
+"""The backends that keep the promises of the ports. One more backend is one more line here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from shared.clock import Clock
+from shared.messaging import Queue, QueueReceiver
+from shared.messaging.sqlite import SqliteQueue
+from shared.secrets import Vault
+from shared.secrets.file_vault import FileVault
+from shared.sqlite_file import SqliteFile
+from shared.storage import DocumentStore
+from shared.storage.sqlite import SqliteStore
+
+__all__ = ["QUEUES", "STORES", "VAULTS", "WholeQueue"]
+
+
+class WholeQueue(Queue, QueueReceiver, Protocol):
+    """Both sides of a queue."""
+
+
+@asynccontextmanager
+async def sqlite_store(folder: Path, clock: Clock) -> AsyncIterator[DocumentStore]:
+    """Documents in one file."""
+    store = SqliteStore(SqliteFile.open(folder / "ovenbridge.db"), clock)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def sqlite_queue(folder: Path, clock: Clock) -> AsyncIterator[WholeQueue]:
+    """Queues in one file."""
+    queue = SqliteQueue(SqliteFile.open(folder / "ovenbridge.db"), clock)
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
+@asynccontextmanager
+async def file_vault(folder: Path, clock: Clock) -> AsyncIterator[Vault]:
+    """Secrets in a folder."""
+    yield FileVault(folder / "vault", clock)
+
+
+STORES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[DocumentStore]]] = {"sqlite": sqlite_store}
+QUEUES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[WholeQueue]]] = {"sqlite": sqlite_queue}
+VAULTS: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[Vault]]] = {"file": file_vault}
