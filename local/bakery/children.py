@@ -22,6 +22,9 @@ OVEN_START_SECONDS = 20.0
 HOST_STOP_SECONDS = 12.0
 """The host promises to be gone within ten."""
 
+LONGEST_LOG = 10_000_000
+"""Bytes. A longer log of earlier runs is put aside."""
+
 _LISTENS = re.compile(r" on http://127\.0\.0\.1:(\d+)$")
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -63,6 +66,7 @@ async def _start(*arguments: str, stdout: int, stderr: int) -> asyncio.subproces
 
 async def start_host(port: int, data: Path, log_file: Path) -> Child:
     """``python -m local``, its log going to a file so that the screen stays readable."""
+    _put_long_log_aside(log_file)
     with log_file.open("ab") as log:
         process = await _start(
             "local", "--port", str(port), "--data", str(data), stdout=log.fileno(), stderr=log.fileno()
@@ -70,12 +74,17 @@ async def start_host(port: int, data: Path, log_file: Path) -> Child:
     return Child("the host", process, port)
 
 
+def _put_long_log_aside(log_file: Path) -> None:
+    if log_file.exists() and log_file.stat().st_size > LONGEST_LOG:
+        log_file.replace(log_file.with_suffix(".old.log"))
+
+
 async def start_oven(oven: SampleOven, *, seed: int, speed: float, calm: bool, port: int = 0) -> Child:
     """One oven on a free port. Raises ``StartFailed``."""
     process = await _start(
         "local.bakery.oven",
         *("--port", str(port), "--dialect", oven.dialect_name, "--name", oven.name),
-        *("--seed", str(seed + oven.number), "--speed", str(speed)),
+        *("--seed", str(seed * 100 + oven.number), "--speed", str(speed)),
         *(("--drifts",) if oven.drifts and not calm else ()),
         *(("--faults", oven.faults) if oven.faults and not calm else ()),
         stdout=asyncio.subprocess.PIPE,

@@ -81,14 +81,14 @@ class LiveView:
         now = {alert["id"]: alert for alert in alerts}
         lines: list[str] = []
         if self._alerts is not None:
-            lines += [f"ALERT    {_told(a)}" for key, a in now.items() if key not in self._alerts]
-            lines += [f"cleared  {_told(a)}" for key, a in self._alerts.items() if key not in now]
+            lines += [f"{'ALERT':<12}  {_told(a)}" for key, a in now.items() if key not in self._alerts]
+            lines += [f"{'cleared':<12}  {_told(a)}" for key, a in self._alerts.items() if key not in now]
         self._alerts = now
         for equipment_id, state in states.items():
             status = str(state.get("connection_status", "unknown"))
             before = self._connections.get(equipment_id)
-            if before not in (None, status):
-                lines.append(f"{status:<9}{equipment_id}")
+            if before not in (None, "unknown", status):
+                lines.append(f"{status:<12}  {equipment_id}")
             self._connections[equipment_id] = status
         return lines
 

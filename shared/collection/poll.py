@@ -217,11 +217,12 @@ class Polling:
         return True
 
     async def _recall(self, device: Equipment, lane: Lane) -> ConnectionStatus:
-        """The device's connection; nothing is asked of the store for what this process knows already."""
-        if lane == "failing":
-            # The planner saw it fail; that may have been found out by another process.
-            self._health.forget(device.id)
+        """The device's connection. Nothing is asked of the store for a device that this process knows to be sound."""
         status = await self._health.status(device.id)
+        if status.consecutive_failures or lane == "failing":
+            # Another process may have found out since that it failed, or that it is well again.
+            self._health.forget(device.id)
+            status = await self._health.status(device.id)
         return ConnectionStatus() if _changed_since(device, status) else status
 
     async def _pace(self, poll: Poll) -> None:

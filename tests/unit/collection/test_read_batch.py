@@ -271,6 +271,17 @@ class TestBulkhead:
         await plant.polling.read_batch(plant.body(1))
         assert not plant.reads
 
+    async def test_a_device_that_another_process_found_well_again_is_read(
+        self, house: Services, clock: ManualClock
+    ) -> None:
+        plant = Plant(house, oven(1))
+        await plant.health.report(plant.ovens[0], bad_reading(at=0, code="authentication_failed"))
+        clock.advance(10)
+        await house.health.report(plant.ovens[0], good_reading(at=10))
+        clock.advance(20)
+        await plant.polling.read_batch(plant.body(1))
+        assert plant.reads["oven-1"] == 1
+
     async def test_a_device_that_recovers_is_connected_at_once(self, house: Services, clock: ManualClock) -> None:
         plant = Plant(house, oven(1))
         await plant.health.report(plant.ovens[0], bad_reading(at=0))
@@ -301,3 +312,21 @@ async def test_lag_is_known(house: Services) -> None:
     lag = plant.polling.stats.lag
     assert lag is not None
     assert (lag.polls, lag.p50, lag.worst) == (2, 2.0, 4.0)
+
+
+async def test_lag_is_logged_once_a_minute(
+    house: Services, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    plant = Plant(house, oven(1))
+    stats = plant.polling.stats
+    with caplog.at_level(logging.INFO, logger="ovenbridge.polling"):
+        for late in (0.01, 0.02):
+            stats.note_start(late)
+            stats.report(clock.now())
+        clock.advance(60)
+        stats.note_start(7.0)
+        stats.report(clock.now())
+    assert [(r.levelname, r.fields["poll_lag_worst_seconds"]) for r in caplog.records] == [  # type: ignore[attr-defined]
+        ("INFO", 0.01),
+        ("WARNING", 7.0),
+    ]
