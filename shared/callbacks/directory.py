@@ -85,18 +85,20 @@ class Directory:
         ):
             return self._snapshot
         async with self._lock:
-            # Whoever waited here finds the work done, unless something changed again in the meantime.
-            while self._snapshot is None or self._seen_changes != self._changes or time.monotonic() >= self._refresh_at:
-                await self._read()
+            # Whoever waited here finds the work done, unless something changed again while it was read.
+            if self._snapshot is None or time.monotonic() >= self._refresh_at:
+                self._snapshot = await self._read()
+            while self._seen_changes != self._changes:
+                self._snapshot = await self._read()
             return self._snapshot
 
-    async def _read(self) -> None:
+    async def _read(self) -> _Snapshot:
         changes, started = self._changes, time.monotonic()
         shown = [callback for callback in await self.everything() if callback.state in _SHOWN]
         by_type: dict[str, list[Callback]] = {}
         for callback in shown:
             by_type.setdefault(callback.event_type, []).append(callback)
-        self._snapshot = _Snapshot({callback.id: callback for callback in shown}, by_type)
         self._seen_changes = changes
         now = time.monotonic()
         self._refresh_at = now + max(REFRESH_SECONDS, (now - started) / SHARE)
+        return _Snapshot({callback.id: callback for callback in shown}, by_type)
