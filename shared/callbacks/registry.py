@@ -205,6 +205,7 @@ class Callbacks:
                 await self._set_state(callback_id, State.DISABLED, State.ACTIVE, *cleared)
             except PreconditionFailed:
                 raise Conflict("Somebody else is changing this callback; try again.") from None
+        self.standing.begin_anew(callback_id)
         return await self.get(callback_id)
 
     # Clearing up -------------------------------------------------------------------------------------------------

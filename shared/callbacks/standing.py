@@ -55,6 +55,11 @@ class Standing:
         notes.first_failure = notes.first_failure or now
         notes.unwritten = True
 
+    def begin_anew(self, callback_id: str) -> None:
+        """It was enabled: earlier failures no longer count."""
+        notes = self._of(callback_id)
+        notes.failures, notes.first_failure, notes.recovered = 0, None, True
+
     def seen_with(self, callback: Callback) -> Callback:
         """The callback with what this process knows beyond its document."""
         notes = self._notes.get(callback.id)
