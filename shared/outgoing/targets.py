@@ -8,9 +8,10 @@ that a name which answers differently the second time gains nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from shared.errors import InvalidInput, UnsafeTarget
@@ -172,21 +173,44 @@ class TargetPolicy:
 
 
 class _SystemResolver:
-    """The system's resolver (hosts file, mDNS and DNS, as the machine is set up), on threads of its own."""
+    """The system's resolver (hosts file, mDNS and DNS, as the machine is set up), on threads of its own.
+
+    Daemon threads, not a pool: a look-up cannot be cancelled, and one that hangs must not hold up the process' end.
+    """
 
     def __init__(self) -> None:
-        self._threads: ThreadPoolExecutor | None = None
+        self._slots = asyncio.Semaphore(DNS_THREADS)
 
     async def resolve(self, host: str, port: int) -> list[str]:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="dns")
+        await self._slots.acquire()
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, _getaddrinfo, host, port)
-        return [str(entry[4][0]) for entry in found]
+        found: asyncio.Future[list[str]] = loop.create_future()
+
+        def finish(outcome: list[str] | OSError) -> None:
+            self._slots.release()  # only now: a look-up nobody waits for any more still has its thread
+            if found.done():
+                return
+            if isinstance(outcome, OSError):
+                found.set_exception(outcome)
+            else:
+                found.set_result(outcome)
+
+        def work() -> None:
+            outcome = _look_up(host, port)
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and so is everybody who asked
+                loop.call_soon_threadsafe(finish, outcome)
+
+        threading.Thread(target=work, name=f"dns {host}", daemon=True).start()
+        return await found
 
 
-def _getaddrinfo(host: str, port: int) -> list[tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]]:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[return-value]
+def _look_up(host: str, port: int) -> list[str] | OSError:
+    try:
+        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except OSError as err:
+        return err
+    except UnicodeError as err:
+        return OSError(str(err))
 
 
 def _unsafe(field: str | None, subject: str, remedy: str) -> UnsafeTarget:

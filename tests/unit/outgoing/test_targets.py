@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -261,6 +263,28 @@ async def test_the_systems_resolver() -> None:
     with pytest.raises(NameNotFound):
         await PLANT.addresses("no-such-name.invalid", 80)
     assert await PLANT.addresses("10.0.0.5", 80) == ("10.0.0.5",), "a literal is not looked up"
+
+
+async def test_look_ups_that_hang_are_bounded_and_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead name server: at most so many threads, none that the process would wait for, and it recovers by itself."""
+    answers = threading.Event()
+
+    def hangs(host: str, port: int, **_: object) -> list[object]:
+        answers.wait(30)
+        return [(2, 1, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    monkeypatch.setattr(targets_module, "DNS_SECONDS", 0.1)
+    policy = TargetPolicy(allow_private=True, allow_http=True)
+    many = [policy.addresses(f"oven-{n}.example", 80) for n in range(targets_module.DNS_THREADS + 5)]
+    outcomes = await asyncio.gather(*many, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {NameNotFound}
+    mine = [thread for thread in threading.enumerate() if thread.name.startswith("dns oven-")]
+    assert len(mine) == targets_module.DNS_THREADS
+    assert all(thread.daemon for thread in mine)
+    answers.set()
+    monkeypatch.setattr(targets_module, "DNS_SECONDS", 5.0)
+    assert await policy.addresses("oven-99.example", 80) == ("127.0.0.1",)
 
 
 # Properties ------------------------------------------------------------------------------------------------------
