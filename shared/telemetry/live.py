@@ -94,12 +94,12 @@ def _why_poor(reading: Reading) -> str | None:
     """A sentence about the signals that are not good, where the reading itself has none."""
     if failed(reading):
         return "The machine could not be read."
-    poor = {key: value for key, value in reading.values.items() if value.quality is not Quality.GOOD}
+    poor = [(key, value) for key, value in reading.values.items() if value.quality is not Quality.GOOD]
     if not poor:
         return None
-    first, value = next(iter(poor.items()))
-    more = f", and {len(poor) - 1} more of {len(reading.values)} signals" if len(poor) > 1 else ""
-    return f"{first}: {value.reason or value.quality.value}{more}"
+    key, value = next((one for one in poor if one[1].quality is Quality.BAD), poor[0])
+    more = f"; and {len(poor) - 1} more of {len(reading.values)} signals" if len(poor) > 1 else ""
+    return f"{key}: {value.reason or value.quality.value}{more}"
 
 
 def _spoken(seconds: float) -> str:

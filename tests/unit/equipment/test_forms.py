@@ -21,7 +21,7 @@ NOON = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 texts = st.none() | st.text("abc äß", min_size=1, max_size=5).map(str.strip).filter(bool)
 plain = st.recursive(
-    st.integers() | st.booleans() | texts.filter(bool),
+    st.integers(-(2**53), 2**53) | st.booleans() | texts.filter(bool),
     lambda v: st.dictionaries(st.sampled_from("abc"), v),
     max_leaves=5,
 )

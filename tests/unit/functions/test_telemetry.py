@@ -32,8 +32,9 @@ async def machine(api: Api) -> None:
     assert (await api.post("/api/v1/equipment", json=body)).status == 201
 
 
-def cabinet(at: datetime, value: float = 180.0, **more: SignalValue) -> Reading:
-    return Reading("horno-1", at, {"temperature.cabinet": SignalValue(value, unit="C"), **more})
+def cabinet(at: datetime, value: float = 180.0, core: SignalValue | None = None, **more: SignalValue) -> Reading:
+    values = {"temperature.cabinet": SignalValue(value, unit="C"), **more}
+    return Reading("horno-1", at, values if core is None else values | {"temperature.core": core})
 
 
 def failed(at: datetime, code: str = "cannot_connect") -> Reading:
@@ -150,12 +151,12 @@ async def test_a_failed_read_is_said_with_its_reason(api: Api, house: Services) 
 async def test_one_bad_sensor_does_not_hide_the_others(api: Api, house: Services) -> None:
     bad = SignalValue(None, Quality.BAD, "sensor sentinel 32767", "C")
     doubtful = SignalValue(99.0, Quality.UNCERTAIN, "above its plausible maximum", "%")
-    reading = replace(cabinet(NOON, **{"temperature.core": bad, "humidity": doubtful}), quality=Quality.BAD)
+    reading = replace(cabinet(NOON, core=bad, humidity=doubtful), quality=Quality.BAD)
     await house.readings.record(reading)
     body = await live(api)
     assert body["temperature_zones"] == {"cabinet": 180.0, "core": None}
     assert (body["humidity"], body["connection_status"]) == (99.0, "connected")
-    assert body["reason"] == "temperature.core: sensor sentinel 32767, and 1 more of 3 signals"
+    assert body["reason"] == "temperature.core: sensor sentinel 32767; and 1 more of 3 signals"
     assert body["signals"]["temperature.core"]["reason"] == "sensor sentinel 32767"
     assert body["signals"]["humidity"]["quality"] == "uncertain"
 
@@ -236,7 +237,7 @@ async def test_pages_hang_together_while_the_clock_goes_on(api: Api, house: Serv
 async def test_what_was_bad_is_in_the_history_as_bad(api: Api, house: Services) -> None:
     wire = SignalValue(None, Quality.BAD, "broken wire", "C")
     minute = timedelta(minutes=1)
-    await record(house, cabinet(NOON - minute, **{"temperature.core": wire}), failed(NOON))
+    await record(house, cabinet(NOON - minute, core=wire), failed(NOON))
     one, other = (await history(api))["readings"]
     assert one["signal_quality"] == {"temperature.core": {"quality": "bad", "reason": "broken wire"}}
     assert one["temperature_zones"] == {"cabinet": 180.0, "core": None}
