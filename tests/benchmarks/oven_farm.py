@@ -1,6 +1,7 @@
-"""Many fast ovens behind one port, for measuring: each answers at once and remembers when it was asked.
+"""Many fast ovens in one process, for measuring: each answers at once and remembers when it was asked.
 
-``python -m tests.benchmarks.oven_farm`` prints its port. ``/ovens/{id}`` is an oven, ``GET /asked`` the times by id,
+``python -m tests.benchmarks.oven_farm [PORTS]`` prints the ports it listens on (one), any of which will do: a hub
+treats ovens behind one port as one host. ``/ovens/{id}`` is an oven, ``GET /asked`` the times by id,
 ``DELETE /asked`` forgets them, ``PUT /hanging`` names the ids that never answer.
 """
 
@@ -64,9 +65,9 @@ class Farm:
 async def main() -> None:
     runner = web.AppRunner(Farm().application(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=2048)
-    await site.start()
-    sys.stdout.write(f"{runner.addresses[0][1]}\n")
+    for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 1):
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=2048).start()
+    sys.stdout.write(" ".join(str(address[1]) for address in runner.addresses) + "\n")
     sys.stdout.flush()
     await asyncio.Event().wait()
 

@@ -1,7 +1,8 @@
 """1,000 REST ovens at a 10 s interval, polled by the real local host: is every poll within interval + 1 s?
 
-``python -m tests.benchmarks.polling [--devices 1000 --interval 10 --seconds 60]``
+``python -m tests.benchmarks.polling [--devices 1000 --interval 10 --seconds 60] [--hanging 200]``
 
+With ``--hanging`` so many of them stop answering when the measurement begins; the figures are those of the others.
 Measured where it counts, at the ovens: when each was asked, and how long after the time before. The host and the
 ovens share this machine's cores.
 """
@@ -25,6 +26,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
+PORTS = 50
 SLACK = 1.0
 """Seconds over the interval that a poll may be late."""
 
@@ -34,6 +36,8 @@ class Result:
     """What the ovens saw."""
 
     devices: int
+    """Those that answer."""
+    hanging: int
     interval: float
     seconds: float
     polls: int
@@ -60,7 +64,8 @@ class Result:
         on_time = 100 * (1 - self.late / max(1, len(self.gaps)))
         return "\n".join(
             (
-                f"Polling {self.devices} REST ovens every {self.interval:g} s for {self.seconds:g} s",
+                f"Polling {self.devices} REST ovens every {self.interval:g} s for {self.seconds:.0f} s"
+                + (f" while {self.hanging} more hang" if self.hanging else ""),
                 f"  polls                {self.polls:8d}   of {self.expected:.0f} expected",
                 f"  on time              {on_time:8.2f} %  ({self.late} later than {self.interval + SLACK:g} s)",
                 f"  time between polls   p50 {self.at(0.5):.3f} s   p99 {self.at(0.99):.3f} s   max {self.at(1):.3f} s",
@@ -71,33 +76,40 @@ class Result:
         )
 
 
-async def run(devices: int = 1000, interval: int = 10, seconds: float = 60.0) -> Result:
-    """Start ovens and host, register, warm up for two intervals, measure."""
+async def run(devices: int = 1000, interval: int = 10, seconds: float = 60.0, hanging: int = 0) -> Result:
+    """Start ovens and host, register, warm up for two intervals, measure.
+
+    Of ``devices``, ``hanging`` stop answering when the measurement begins.
+    """
+    stuck = {f"oven-{n * devices // hanging}" for n in range(hanging)} if hanging else set()
     with tempfile.TemporaryDirectory() as folder:
-        async with _farm() as (farm, farm_pid), _host(Path(folder)) as (base_url, pid):
+        async with _farm() as (farms, farm_pid), _host(Path(folder)) as (base_url, pid):
             limits = httpx.Limits(max_connections=32)
             async with httpx.AsyncClient(trust_env=False, timeout=30, limits=limits) as http:
                 begun = time.monotonic()
-                await _register(http, base_url, farm, devices, interval)
+                await _register(http, base_url, farms, devices, interval)
                 registering = (time.monotonic() - begun) / devices
                 await asyncio.sleep(2 * interval + 5)
-                await http.delete(f"{farm}/asked")
+                await http.put(f"{farms[0]}/hanging", json=sorted(stuck))
+                await http.delete(f"{farms[0]}/asked")
                 cpu, farm_cpu, start = _cpu(pid), _cpu(farm_pid), time.time()
                 await asyncio.sleep(seconds)
                 end, cpu, farm_cpu = time.time(), _cpu(pid) - cpu, _cpu(farm_pid) - farm_cpu
-                asked = (await http.get(f"{farm}/asked")).json()
+                asked = (await http.get(f"{farms[0]}/asked")).json()
     gaps: list[float] = []
-    for n in range(devices):
-        times = [start, *(t for t in asked.get(f"oven-{n}", ()) if t < end), end]
+    sound = [name for name in (f"oven-{n}" for n in range(devices)) if name not in stuck]
+    for name in sound:
+        times = [start, *(t for t in asked.get(name, ()) if t < end), end]
         gaps += [b - a for a, b in pairwise(times)][1:-1] or [end - start]
         # The first and last pieces are cut off by the measurement: they count only when they are too long.
         gaps += [piece for piece in (times[1] - start, end - times[-2]) if piece > interval + SLACK]
     return Result(
-        devices,
+        len(sound),
+        hanging,
         interval,
         end - start,
-        sum(1 for times in asked.values() for t in times if t < end),
-        devices * (end - start) / interval,
+        sum(1 for name in sound for t in asked.get(name, ()) if t < end),
+        len(sound) * (end - start) / interval,
         sorted(gaps),
         cpu / (end - start),
         farm_cpu / (end - start),
@@ -105,7 +117,7 @@ async def run(devices: int = 1000, interval: int = 10, seconds: float = 60.0) ->
     )
 
 
-async def _register(http: httpx.AsyncClient, base_url: str, farm: str, devices: int, interval: int) -> None:
+async def _register(http: httpx.AsyncClient, base_url: str, farms: list[str], devices: int, interval: int) -> None:
     gate = asyncio.Semaphore(16)
 
     async def one(n: int) -> None:
@@ -113,7 +125,7 @@ async def _register(http: httpx.AsyncClient, base_url: str, farm: str, devices: 
             oven = {"id": f"oven-{n}", "name": f"Oven {n}"}
             config = {
                 "protocol": "rest_api",
-                "endpoint": farm,
+                "endpoint": farms[n % len(farms)],
                 "credentials": {"token": f"token-{n}"},
                 "additional_config": {"data_endpoint": "/ovens/{equipment_id}"},
                 "supports_realtime": True,
@@ -128,13 +140,13 @@ async def _register(http: httpx.AsyncClient, base_url: str, farm: str, devices: 
 
 
 @asynccontextmanager
-async def _farm() -> AsyncIterator[tuple[str, int]]:
+async def _farm() -> AsyncIterator[tuple[list[str], int]]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.benchmarks.oven_farm", cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tests.benchmarks.oven_farm", str(PORTS), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     try:
         line = await process.stdout.readline() if process.stdout else b""
-        yield f"http://127.0.0.1:{int(line)}", process.pid
+        yield [f"http://127.0.0.1:{port}" for port in line.decode().split()], process.pid
     finally:
         process.kill()
         await process.wait()
@@ -187,8 +199,9 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--interval", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--hanging", type=int, default=0)
     given = parser.parse_args()
-    result = asyncio.run(run(given.devices, given.interval, given.seconds))
+    result = asyncio.run(run(given.devices, given.interval, given.seconds, given.hanging))
     print(result.table())
     sys.exit(1 if result.late else 0)
 
