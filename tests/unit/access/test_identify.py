@@ -51,6 +51,7 @@ async def test_the_developer_calls_this_machine(house: Services, host: str) -> N
         "evil.example",
         "evil.example:7071",
         "localhost.evil.example",
+        "evillocalhost",
         "127.0.0.1.nip.io:7071",
         "192.168.1.10:7071",
         "0.0.0.0:7071",

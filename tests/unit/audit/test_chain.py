@@ -121,6 +121,10 @@ def test_what_was_done_is_named() -> None:
     moved[4]["month"] = "2027-01"
     moved[4]["hash"] = entry_hash(moved[4])
     assert kind(moved) == "misplaced"
+    renamed = copy.deepcopy(entries)
+    renamed[4]["id"] = entry_id("equipment:OVEN-2", 5)
+    renamed[4]["hash"] = entry_hash(renamed[4])
+    assert kind(renamed) == "changed"
     nameless = copy.deepcopy(entries)
     nameless[4]["seq"] = "5"
     assert kind(nameless) == "changed"
