@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import secrets
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -45,6 +46,7 @@ class SqliteQueue:
         self._clock = clock
         self._backlogs = {name: Backlog(spec) for name, spec in topology().queues.items()}
         self._tokens = itertools.count(1)
+        self._run = secrets.token_hex(4)
         self._closed = False
 
         def set_up(connection: sqlite3.Connection) -> int:
@@ -113,7 +115,7 @@ class SqliteQueue:
             message = backlog.head()
             if message is None or message.due > now:
                 break
-            token = f"{message.sequence}-{next(self._tokens)}"
+            token = self._new_token()
             backlog.lock_head(token, lock_end)
             if message.expires <= now:
                 self._give_up(queue, message, "TTLExpiredException", now, spec.dead_letter_on_expiry)
@@ -186,6 +188,7 @@ class SqliteQueue:
     async def dead_letters(self, queue: str, limit: int) -> list[DeadLetter]:
         """See the port."""
         await self._expire(queue)
+        await self._file.write(self._writes, Put(queue, [], self._now()))  # behind what is being given up right now
         rows = await self._file.query(
             lambda c: c.execute(
                 "SELECT sequence, due, message_id, correlation_id, properties, deliveries, body, reason, dead_at "
@@ -225,7 +228,7 @@ class SqliteQueue:
         with backlog.guard:
             backlog.take_back(now)
             while (head := backlog.head()) is not None and head.expires <= now:
-                backlog.lock_head(f"{head.sequence}-{next(self._tokens)}", now + 60_000_000)
+                backlog.lock_head(self._new_token(), now + 60_000_000)
                 if backlog.spec.dead_letter_on_expiry:
                     items.append(Bury(queue, head.key, "TTLExpiredException", now))
                 else:
@@ -239,6 +242,9 @@ class SqliteQueue:
             return self._backlogs[queue]
         except KeyError:
             raise InvalidInput(f"There is no queue {queue}; infra/topology.json names them.", field="queue") from None
+
+    def _new_token(self) -> str:
+        return f"{self._run}-{next(self._tokens)}"
 
     def _now(self) -> int:
         return _microseconds(self._clock.now())

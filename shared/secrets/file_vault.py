@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,8 @@ R = TypeVar("R")
 
 KEY_FILE = "vault.key"
 SUFFIX = ".secret"
+LEFT_OVER_SECONDS = 600
+"""A temporary file of this age belongs to a write that never ended."""
 _NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
 
 
@@ -90,6 +93,7 @@ class FileVault:
         if self._cipher is None:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.chmod(0o700)
+            _sweep(self._folder)
             self._cipher = AESGCM(self._key())
         return self._cipher
 
@@ -101,7 +105,7 @@ class FileVault:
                     f"The vault's key file {path} is missing, so its secrets cannot be read. Restore it from a "
                     f"backup, or delete {self._folder} and enter the credentials again."
                 )
-            _replace_file(path, secrets.token_bytes(32))
+            _write_file(path, secrets.token_bytes(32), lambda new: _link(new, path))
         key = path.read_bytes()
         if len(key) != 32:
             raise BrokenSettings(f"The vault's key file {path} is damaged; restore it from a backup.")
@@ -143,7 +147,8 @@ class FileVault:
         }
         nonce = secrets.token_bytes(12)
         sealed = self._opened().encrypt(nonce, json_text.dump(document), secret.name.encode())
-        _replace_file(self._path(secret.name), nonce + sealed)
+        path = self._path(secret.name)
+        _write_file(path, nonce + sealed, lambda new: new.replace(path))
 
     def _remove(self, name: str) -> None:
         self._opened()
@@ -174,8 +179,8 @@ def _check_name(name: str) -> None:
         raise InvalidInput("A secret's name is 1 to 127 letters, digits and hyphens.", field="name")
 
 
-def _replace_file(path: Path, data: bytes) -> None:
-    """All or nothing, and on disk when it returns."""
+def _write_file(path: Path, data: bytes, put: Callable[[Path], object]) -> None:
+    """All or nothing, and on disk when it returns: written beside, then put in place."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -183,11 +188,23 @@ def _replace_file(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
+        put(temporary)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
     _sync_folder(path.parent)
+
+
+def _link(new: Path, path: Path) -> None:
+    """In place unless somebody was faster: a key is never replaced."""
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(new)
+
+
+def _sweep(folder: Path) -> None:
+    """What a crash left half written."""
+    for path in folder.glob(".*"):
+        if path.stat().st_mtime < time.time() - LEFT_OVER_SECONDS:
+            path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -96,9 +96,9 @@ async def test_conditions_compare_as_json_does(
     store: DocumentStore, path: str, condition: Any, expected: set[str]
 ) -> None:
     """``name`` is an indexed property, the others are not: the same words mean the same."""
-    for id, value in VALUES.items():
-        body = {"er": value} if path == "deep.er" else value
-        await store.create("equipment", {"id": id, path.split(".")[0]: body})
+    for name, value in VALUES.items():
+        body = {"deep": {"er": value}} if path == "deep.er" else {path: value}
+        await store.create("equipment", {"id": name, **body})
     await store.create("equipment", {"id": "absent"})
     moved = type(condition)(path, *[getattr(condition, f) for f in condition.__slots__ if f != "path"])
     assert set(await ids(store, "equipment", Query((moved,)))) == expected

@@ -11,6 +11,7 @@ import pytest
 from shared.clock import ManualClock
 from shared.errors import Conflict, InvalidInput, NotFound, OvenbridgeError, PreconditionFailed
 from shared.storage import (
+    BatchOperation,
     Create,
     Delete,
     Document,
@@ -384,7 +385,7 @@ async def test_a_batch_does_all_in_order(store: DocumentStore) -> None:
 )
 async def test_a_batch_does_all_or_nothing(store: DocumentStore, last: Any, error: type[OvenbridgeError]) -> None:
     there = await store.create("alertRules", rule("there", n=1))
-    first = [Create(rule("a")), Patch("a", [Increment("n")]), Create(rule("b"))]
+    first: list[BatchOperation] = [Create(rule("a")), Patch("a", [Increment("n")]), Create(rule("b"))]
     with pytest.raises(error):
         await store.batch("alertRules", OVEN, [*first, last, Create(rule("c"))])
     page = await store.query("alertRules", Query(), partition=OVEN)
