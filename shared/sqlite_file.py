@@ -82,6 +82,7 @@ class SqliteFile:
         self._users = 0
         self._closed = False
         self._started = False
+        self._failing = False
         self._unmoved = 0
         self._moved_mostly = False
         self._move = threading.Event()
@@ -250,13 +251,18 @@ class SqliteFile:
         except Exception as err:  # noqa: BLE001 - whatever it is, callers must hear of it and this thread go on
             _roll_back(connection)
             return self._failed(batch, err)
+        if self._failing:
+            self._failing = False
+            log.info("The store writes again.")
         wakes = [wake for work in groups for wake in work.committed()]
         self._note_rows(connection.total_changes - rows)
         return [outcomes[entry] for entry in batch], wakes
 
     def _failed(self, batch: list[Entry], err: Exception) -> tuple[list[Any], list[Wake]]:
         if isinstance(err, sqlite3.OperationalError):  # the disk, not an operation: the same for all
-            log.error("The store could not write: %s", err)
+            if not self._failing:  # said once: under load it happens a hundred times a second
+                self._failing = True
+                log.error("The store cannot write: %s", err)
             return [_unavailable(self.path, err) for _ in batch], []
         if len(batch) == 1:
             return [_translated(self.path, err)], []
