@@ -130,6 +130,12 @@ def test_a_long_pause_is_no_burst() -> None:
     assert timer.tick(NOON + 3_600_000) == 1
 
 
+def test_what_a_long_pause_missed_is_left_out() -> None:
+    _, end = window(from_ms(NOON), None)
+    start, later = window(from_ms(NOON + 60_000), end)
+    assert (start, later) == (NOON + 60_000, NOON + 60_000 + 2 * TICK_MS)
+
+
 def test_a_tick_plans_ahead_so_that_a_late_timer_makes_no_poll_late() -> None:
     _, end = window(from_ms(NOON), None)
     start, _ = window(from_ms(NOON + TICK_MS + 3_999), end)
