@@ -165,22 +165,24 @@ class SqliteFile:
 
     # Asking ------------------------------------------------------------------------------------------------------
 
-    async def write(self, work: Work, item: Any) -> Any:
-        """Have it written; returns when it is on disk. A cancelled caller stops waiting, the write goes on.
+    def write(self, work: Work, item: Any) -> asyncio.Future[Any]:
+        """Have it written; await it: done when it is on disk. A cancelled caller stops waiting, the write goes on.
 
         Raises:
             Unavailable: it could not be written; nothing of it is there.
         """
-        return await self._ask(self._writes, work, item)
+        return self._ask(self._writes, work, item)
 
     def write_later(self, work: Work, item: Any) -> None:
         """Have it written with the next commit; nobody waits for it. Called on a loop."""
         self._start()
         self._desk(asyncio.get_running_loop(), self._writes).leave(Entry(work, item, None, None))
 
-    async def read(self, look: Callable[[sqlite3.Connection, Sequence[Any]], Sequence[Any]], item: Any) -> Any:
+    def read(
+        self, look: Callable[[sqlite3.Connection, Sequence[Any]], Sequence[Any]], item: Any
+    ) -> asyncio.Future[Any]:
         """Ask a batched point read; sees every write that was acknowledged before."""
-        return await self._ask(self._reads, look, item)
+        return self._ask(self._reads, look, item)
 
     async def query(self, run: Callable[[sqlite3.Connection], R]) -> R:
         """Run a query in the thread for those that may take long."""
@@ -200,13 +202,13 @@ class SqliteFile:
             for thread in self._threads:
                 thread.start()
 
-    async def _ask(self, mailbox: Mailbox, work: Any, item: Any) -> Any:
+    def _ask(self, mailbox: Mailbox, work: Any, item: Any) -> asyncio.Future[Any]:
         if self._closed or not self._started:
             self._start()
         loop = asyncio.get_running_loop()
-        future = loop.create_future()
+        future: asyncio.Future[Any] = loop.create_future()
         self._desk(loop, mailbox).leave(Entry(work, item, loop, future))
-        return await future
+        return future
 
     def _desk(self, loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> Desk:
         desks = self._desks.get(loop)

@@ -105,7 +105,7 @@ class SqliteStore:
         return await self._change([step_of(table, key, operation, self._new_etag) for operation in operations])
 
     async def _one(self, step: Step) -> Stored:
-        stored = (await self._change([step]))[0]
+        stored: Stored | None = (await self._file.write(self._writes, Change([step], self._now())))[0]
         assert stored is not None  # noqa: S101 - none of these deletes
         return stored
 

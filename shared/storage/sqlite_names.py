@@ -52,13 +52,12 @@ def prefix_text(table: Table, partition: PartitionKey) -> str:
     levels = table.spec.partition_key
     if not 1 <= len(partition) <= len(levels):
         raise _wrong_levels(table)
-    for position, value in enumerate(partition):
+    for name, value in zip(levels, partition, strict=False):
         if not isinstance(value, str) or not _LEVEL.fullmatch(value):
-            name = levels[position]
             raise InvalidInput(
                 f"{name} is part of the partition key: a text of 1 to {MAX_LEVEL} characters.", field=name
             )
-    return SEPARATOR.join(partition)
+    return SEPARATOR.join(partition) if len(partition) > 1 else partition[0]
 
 
 def _wrong_levels(table: Table) -> InvalidInput:
