@@ -185,7 +185,7 @@ async def test_a_long_query_does_not_hold_up_reads_and_writes(tmp_path: Path, cl
 async def test_closing_writes_what_waits(tmp_path: Path) -> None:
     file = SqliteFile.open(tmp_path / "x.db")
     work = Inserts()
-    tasks = [asyncio.create_task(file.write(work, n)) for n in range(10)]
+    tasks = [file.write(work, n) for n in range(10)]
     await asyncio.sleep(0)
     file.write_later(work, "later")
     file.close()
