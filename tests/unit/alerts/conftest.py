@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -56,6 +57,8 @@ class CountingStore:
         self.calls: list[tuple[str, str]] = []
         self.die_at: tuple[str, str] | None = None
         self.die_after = False
+        self.meanwhile: dict[tuple[str, str], Callable[[], Awaitable[object]]] = {}
+        """What somebody else does just before the next call of this kind."""
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._store, name)
@@ -64,6 +67,8 @@ class CountingStore:
 
         async def counted(container: str, *args: Any, **more: Any) -> Any:
             self.calls.append((name, container))
+            if (other := self.meanwhile.pop((name, container), None)) is not None:
+                await other()
             dies = self.die_at == (name, container)
             if dies and not self.die_after:
                 self.die_at = None

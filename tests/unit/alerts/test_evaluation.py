@@ -166,6 +166,13 @@ class TestGate:
         _, happened = replay(high, [opened, cabinet(30, 260), cabinet(60, 260)])
         assert seconds_of(happened) == [60]
 
+    def test_an_unknown_gate_does_not_end_an_alert(self) -> None:
+        low = rule("low", limit=150.0, when=RUNNING)
+        lost = SignalValue(None, Quality.BAD, "lost")
+        steps = [reading(0, {CABINET: 20}, status="running"), reading(30, {CABINET: 20, "status": lost})]
+        state, happened = replay(low, steps)
+        assert (len(happened), state.memory.bad_readings) == (1, 1)
+
     def test_settle_time_spares_the_preheat_and_finds_the_burner_failure(self) -> None:
         """Measured example: without settling a deviation fires during every preheat."""
 
@@ -210,6 +217,12 @@ class TestDeviation:
         steps = [(0, 180, 180), (900, 180, 180), (930, 180, 230), (1500, 215, 230), (1560, 215, 230)]
         readings = [reading(s, {CABINET: v, "temperature.setpoint": sp}) for s, v, sp in steps]
         assert seconds_of(replay(deviation, readings)[1]) == [1560]
+
+    def test_a_step_ends_a_delay_that_runs(self) -> None:
+        deviation = rule("deviation", limit=10.0, settle_seconds=60.0, on_delay_seconds=100.0)
+        steps = [(0, 200, 200), (60, 215, 200), (90, 215, 150), (150, 215, 150), (200, 215, 150), (250, 215, 150)]
+        readings = [reading(s, {CABINET: v, "temperature.setpoint": sp}) for s, v, sp in steps]
+        assert seconds_of(replay(deviation, readings)[1]) == [250]
 
     def test_no_set_point_no_judgement(self) -> None:
         deviation = rule("deviation", limit=10.0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from shared.alerts.rule_forms import RuleForm
 from shared.errors import Unavailable
 from shared.signals import Reading
 from shared.storage import Query
-from tests.unit.alerts.conftest import KilledError, Plant
+from tests.unit.alerts.conftest import ANNA, KilledError, Plant
 from tests.unit.alerts.readings import CABINET, at, bad, cabinet, failed, reading
 
 
@@ -119,6 +122,13 @@ class TestRestart:
         await plant.take(cabinet(60, 200), by=plant.process())
         assert (await plant.the_alert())["peak"] == 290
 
+    async def test_a_reading_is_not_newer_than_itself_read_back(self, plant: Plant) -> None:
+        """Times are stored in milliseconds; devices are read at any microsecond."""
+        await plant.rule("connection_lost", failures=2, on_delay_seconds=0)
+        for _ in range(3):
+            await plant.take(failed(0.0007), by=plant.process())
+        assert await plant.all_alerts() == []
+
 
 class TestSeveralInstances:
     async def test_they_take_turns_and_make_one_alert(self, plant: Plant) -> None:
@@ -152,14 +162,44 @@ class TestSeveralInstances:
         assert (await plant.the_alert())["state"] == "active_unacknowledged"
 
     async def test_both_at_once_decide_once(self, plant: Plant) -> None:
-        import asyncio
-
         await plant.rule()
         many = [plant.process() for _ in range(5)]
         await plant.house.readings.record(cabinet(0, 260))
         await asyncio.gather(*(one.evaluate(plant.oven, cabinet(0, 260)) for one in many))
         assert len(await plant.all_alerts()) == 1
         assert list(plant.told.types) == ["ALERT_RAISED"]
+
+    async def test_what_another_one_raised_is_seen_after_a_gap(self, plant: Plant) -> None:
+        await plant.rule()
+        one, other = plant.process(), plant.process()
+        await plant.take(cabinet(0, 240), by=other)
+        await plant.take(cabinet(10, 260), by=one)
+        await plant.take(cabinet(55, 240), by=other)
+        assert (await plant.the_alert())["state"] == "cleared_unacknowledged"
+
+    async def test_what_somebody_wrote_in_between_is_not_lost(self, plant: Plant) -> None:
+        rule = await plant.rule(off_delay_seconds=60)
+        await plant.take(cabinet(0, 260))
+        alert_id, other = await plant.the_id(), plant.process()
+        plant.store.meanwhile[("replace", "alertStates")] = lambda: other.shelve(alert_id, minutes=60, caller=ANNA)
+        await plant.take(cabinet(30, 240))
+        state = await plant.house.store.read("alertStates", ("OVEN-1",), "state")
+        assert rule.id in state.document["shelves"]
+        assert "clearingSince" in state.document["rules"][rule.id]
+
+    async def test_a_remark_in_between_does_not_make_it_told_twice(self, plant: Plant) -> None:
+        await plant.rule()
+        other = plant.process()
+
+        async def remark() -> None:
+            await other.comment(await plant.the_id(), caller=ANNA, comment="on my way")
+
+        plant.store.meanwhile[("replace", "alerts")] = remark
+        await plant.take(cabinet(0, 260))
+        alert = await plant.the_alert()
+        assert [c["text"] for c in alert["comments"]] == ["on my way"]
+        assert "unpublished" not in alert
+        assert plant.told.types == ["ALERT_RAISED"]
 
     async def test_a_haccp_hold_is_judged_over_what_both_recorded(self, plant: Plant) -> None:
         await plant.rule("reach", signal="temperature.core", limit=74, hold_seconds=60)
@@ -180,6 +220,15 @@ class TestSeveralInstances:
 
 class TestDying:
     """The process dies at a store call; another one goes on. One alert, told once, none lost."""
+
+    async def test_the_next_reading_carries_out_what_was_decided(self, plant: Plant) -> None:
+        await plant.rule()
+        plant.store.die_at = ("create", "alerts")
+        with pytest.raises(KilledError):
+            await plant.take(cabinet(0, 260))
+        await plant.take(cabinet(30, 261), by=plant.process())
+        assert (await plant.the_alert())["triggeredAt"] == "2026-11-21T10:00:00.000Z"
+        assert plant.told.types == ["ALERT_RAISED"]
 
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
     @pytest.mark.parametrize(
@@ -239,9 +288,6 @@ class TestDying:
 
 class TestRuleChanges:
     async def test_disabling_a_rule_ends_its_alert_with_the_reason(self, plant: Plant) -> None:
-        from shared.alerts.rule_forms import RuleForm
-        from tests.unit.alerts.conftest import ANNA
-
         rule = await plant.rule()
         await plant.take(cabinet(0, 260))
         form = RuleForm.model_validate({"enabled": False})
@@ -252,9 +298,6 @@ class TestRuleChanges:
         assert "disabled, removed or replaced" in alert["clearReason"]
 
     async def test_a_new_limit_counts_at_the_next_reading_and_the_alert_keeps_its_version(self, plant: Plant) -> None:
-        from shared.alerts.rule_forms import RuleForm
-        from tests.unit.alerts.conftest import ANNA
-
         rule = await plant.rule()
         await plant.take(cabinet(0, 260))
         form = RuleForm.model_validate({"limit": 270})

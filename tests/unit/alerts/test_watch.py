@@ -164,6 +164,18 @@ class TestShelves:
         await plant.watch()
         assert plant.told.types[-1] == "ALERT_RAISED"
 
+    async def test_shelved_anew_at_the_very_moment_it_ends(self, plant: Plant) -> None:
+        await silence_is_fine(plant)
+        await plant.rule()
+        await plant.take(cabinet(0, 260))
+        alert_id, other = await plant.the_id(), plant.process()
+        await plant.alerts.shelve(alert_id, minutes=10, caller=ANNA)
+        plant.clock.set(at(600))
+        plant.store.meanwhile[("read", "alerts")] = lambda: other.shelve(alert_id, minutes=10, caller=ANNA)
+        await plant.watch()
+        assert plant.told.types == ["ALERT_RAISED", "ALERT_SHELVED", "ALERT_SHELVED"]
+        assert (await plant.the_alert())["shelvedUntil"] == "2026-11-21T10:20:00.000Z"
+
 
 class TestGone:
     async def test_a_machine_that_was_removed_takes_its_alerts_along(self, plant: Plant) -> None:
