@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
+import gc
 import ipaddress
 import logging
 import os
@@ -53,6 +54,7 @@ def _run(host: Host, stopping: Stopping) -> None:
     async def until_told() -> None:
         await host.run(stopping.attach())
 
+    _collect_garbage_less_often()
     runner = asyncio.Runner(loop_factory=_loop_factory())
     try:
         runner.run(until_told())
@@ -60,6 +62,16 @@ def _run(host: Host, stopping: Stopping) -> None:
         runner.close()
         raise
     # Not closed after a good end: that would wait for sync functions that hang in their threads.
+
+
+def _collect_garbage_less_often() -> None:
+    """What is loaded by now stays for good, and reference counts free nearly all of the rest.
+
+    Measured on the delivery path: looking for cycles after every 700 objects takes a sixth of the processor.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _settings_file(options: argparse.Namespace) -> SettingsFile:
