@@ -128,6 +128,8 @@ class TestRestart:
         for _ in range(3):
             await plant.take(failed(0.0007), by=plant.process())
         assert await plant.all_alerts() == []
+        state = await plant.house.store.read("alertStates", ("OVEN-1",), "state")
+        assert state.document["rules"]["builtin-connection_lost"]["failures"] == 1
 
 
 class TestSeveralInstances:
