@@ -63,7 +63,8 @@ def to_document(reading: Reading, *, ttl_seconds: int | None = None) -> Document
 
 def from_document(document: Mapping[str, Any]) -> Reading:
     """The reading back from its stored form."""
-    shared = document.get("st")
+    # Parsed once: all values have it from the device's one timestamp.
+    shared = parse_iso(document["st"]) if "st" in document else None
     at = parse_iso(document["ts"])
     received = document.get("receivedAt")
     return Reading(
@@ -104,8 +105,7 @@ def _value(key: str, value: SignalValue, shared: str | None) -> dict[str, Any]:
     return stored
 
 
-def _read(key: str, stored: Mapping[str, Any], shared: str | None) -> SignalValue:
-    source_time = stored.get("st", shared)
+def _read(key: str, stored: Mapping[str, Any], shared: datetime | None) -> SignalValue:
     return SignalValue(
         value=stored.get("v"),
         quality=Quality(stored.get("q", "good")),
@@ -113,7 +113,7 @@ def _read(key: str, stored: Mapping[str, Any], shared: str | None) -> SignalValu
         unit=stored.get("u", unit_inside(key)),
         raw=stored.get("r"),
         raw_unit=stored.get("ru"),
-        source_time=None if source_time is None else parse_iso(source_time),
+        source_time=parse_iso(stored["st"]) if "st" in stored else shared,
     )
 
 

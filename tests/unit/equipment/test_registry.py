@@ -11,7 +11,8 @@ import pytest
 from shared.access import Caller, Role
 from shared.clock import ManualClock
 from shared.equipment import EquipmentChange, EquipmentRegistry, IotConnectionConfig, NewEquipment
-from shared.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, Unavailable
+from shared.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, Unavailable, UnsafeTarget
+from shared.outgoing.targets import TargetPolicy
 from shared.services import Services
 from tests.unit.collection.plant import Counting
 
@@ -304,6 +305,30 @@ async def test_a_change_while_the_store_is_read_is_not_overlooked(
     await reading
     remembered._store = house.store
     assert await registry.pollable() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"endpoint": "http://inside.example"}, "endpoint"),
+        (
+            {"credentials": {"token_url": "http://inside.example/t", "client_id": "a", "client_secret": "b"}},
+            "credentials.token_url",
+        ),
+    ],
+)
+async def test_a_name_that_leads_inside_is_refused_before_anything_is_stored(
+    house: Services, oven: str, change: dict[str, Any], field: str
+) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["10.0.0.7", "169.254.169.254"] if host == "inside.example" else ["127.0.0.1"]
+
+    targets = TargetPolicy(allow_private=True, allow_http=True, resolve=resolve)
+    registry = EquipmentRegistry(house.store, house.vault, house.audit, targets, house.clock)
+    with pytest.raises(UnsafeTarget, match=r"169\.254\.169\.254") as refused:
+        await registry.configure_iot(oven, config(**change), ANNA)
+    assert refused.value.problems[0].field == field
+    assert (await token(house), await secrets(house)) == ("first", 1)
 
 
 async def test_names_of_secrets_can_stand_in_every_vault(house: Services, registry: EquipmentRegistry) -> None:

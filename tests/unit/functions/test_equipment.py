@@ -251,6 +251,8 @@ async def test_the_list_is_filtered_and_paged(api: Api) -> None:
     assert await ids("search=HORNO%203") == {"3"}
     assert await ids("search=s-4&limit=2") == {"4"}
     assert await ids("site=nowhere") == set()
+    first = (await api.get(f"{EQUIPMENT}?search=horno%206&limit=1")).json()
+    assert len(first["equipment"]) == 1, "a rare match is looked for further than one page of the store"
     await api.post(f"{EQUIPMENT}/oven-2/test-connection")
     assert await ids("connection_status=disconnected&limit=2") == {"2"}
     assert await ids("connection_status=unknown&site=lyon&limit=2") == set("046")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from shared.clock import ManualClock
 from shared.services import Services
 from shared.signals import Quality, Reading, SignalValue
+from shared.storage import DocumentStore
 from shared.telemetry import Bucket, SignalStats
 from shared.telemetry.buckets import Tally
-from shared.telemetry.rollups import summary_of
+from shared.telemetry.document import to_document
+from shared.telemetry.rollups import Rollups, summary_of
 
 NOON = datetime(2026, 11, 21, 10, tzinfo=UTC)
 CABINET = "temperature.cabinet"
@@ -145,11 +148,42 @@ async def test_readings_that_come_late_are_in_the_sums_too(house: Services, cloc
     ]
 
 
+async def test_a_reading_that_comes_while_its_hour_is_summed_up_anew_is_not_forgotten(
+    house: Services, clock: ManualClock
+) -> None:
+    hour = NOON - timedelta(hours=1)
+    clock.set(NOON + timedelta(minutes=5))
+    await house.readings.rollups.catch_up(["oven-1"])
+    await record(house, reading(hour, 100))
+
+    class Meanwhile:
+        """Right after the readings of the hour were read, another one comes."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(house.store, name)
+
+        async def query(self, container: str, *args: Any, **kwargs: Any) -> Any:
+            page = await house.store.query(container, *args, **kwargs)
+            if container == "readings":
+                await record(house, reading(hour + timedelta(minutes=1), 200))
+            return page
+
+    rollups = Rollups(cast("DocumentStore", Meanwhile()), clock)
+    assert await rollups.catch_up(["oven-1"]) == 1
+    (bucket,) = await house.readings.buckets("oven-1", hour, NOON, 3_600)
+    assert bucket.signals[CABINET].count == 1, "not yet"
+    assert await house.readings.rollups.catch_up(["oven-1"]) == 1
+    (bucket,) = await house.readings.buckets("oven-1", hour, NOON, 3_600)
+    assert bucket.signals[CABINET].count == 2
+    assert await house.readings.rollups.catch_up(["oven-1"]) == 0, "the mark is gone"
+
+
 def test_a_summary_keeps_the_last_word() -> None:
     first = reading(NOON, status=SignalValue("running"), batch=SignalValue(7))
     second = reading(NOON + timedelta(minutes=1), 170, status=SignalValue("idle"))
     lost = Reading("oven-1", NOON + timedelta(minutes=2), {"status": SignalValue(None, Quality.BAD, "gone")})
-    assert summary_of([first, second, lost, failed(NOON + timedelta(minutes=3))]) == {
+    readings = (first, second, lost, failed(NOON + timedelta(minutes=3)))
+    assert summary_of([to_document(one) for one in readings]) == {
         "reads": 4,
         "failed": 1,
         "signals": {
