@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from shared.alerts import lifecycle
@@ -135,15 +136,16 @@ class Watch:
             nonlocal again, held_back
             judged = Judged(dict(held.rules))
             withdraw_others(judged, rules, now, GONE)
-            held_back = _connection_lost(rules, held)
+            lost = _connection_lost(rules, held)
             for rule in rules:
                 if rule.kind is not Kind.STALE or rule.after_seconds is None:
                     continue
+                held_back = lost is Loss.TOLD or (lost is Loss.TRIED and _just_failed(newest, now, rule.after_seconds))
                 state = held.rules.get(rule.id) or RuleState()
                 last_ok = max(begin, await self._last_news(rule, state, newest) or begin)
                 again = min(again, max(now, last_ok + timedelta(seconds=rule.after_seconds)))
                 if held_back and state.memory.opened_at is None:
-                    continue  # that it cannot be reached is told already; silence is what follows from it
+                    continue  # that it cannot be reached is told, or about to be; silence is what follows from it
                 after, transitions = judge_by_clock(rule, state, now, last_ok)
                 judged.rules[rule.id] = after
                 judged.happened.extend((rule, t) for t in transitions)
@@ -211,7 +213,27 @@ def _over(alert: Document, now: datetime) -> bool:
     return isinstance(until, str) and until <= iso(now)
 
 
-def _connection_lost(rules: Sequence[Rule], held: Held) -> bool:
-    """Is it told already that the machine cannot be reached?"""
-    lost = [held.rules.get(rule.id) for rule in rules if rule.kind is Kind.CONNECTION_LOST]
-    return any(state is not None and state.memory.opened_at is not None for state in lost)
+class Loss(Enum):
+    """What the rules say about the connection."""
+
+    NONE = auto()
+    TRIED = auto()
+    """Reads fail, not yet often or long enough for an alert."""
+    TOLD = auto()
+
+
+def _connection_lost(rules: Sequence[Rule], held: Held) -> Loss:
+    """Is it told, or about to be told, that the machine cannot be reached?"""
+    found = Loss.NONE
+    for rule in rules:
+        state = held.rules.get(rule.id) if rule.kind is Kind.CONNECTION_LOST else None
+        if state is not None and state.memory.opened_at is not None:
+            return Loss.TOLD
+        if state is not None and state.memory.since is not None:
+            found = Loss.TRIED
+    return found
+
+
+def _just_failed(newest: Reading | None, now: datetime, seconds: float) -> bool:
+    """Was the machine tried, in vain, so recently? Nobody who tries any more is silence after all."""
+    return newest is not None and read_failed(newest) and (now - newest.at).total_seconds() <= seconds

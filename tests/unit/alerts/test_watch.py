@@ -89,6 +89,23 @@ class TestSilence:
         await plant.watch()
         assert [a["alertType"] for a in await plant.all_alerts()] == ["connection_lost"]
 
+    async def test_nor_is_silence_told_before_the_connection_is_given_up(self, plant: Plant) -> None:
+        """Failing devices are polled less often; three short intervals pass before two failures and a minute do."""
+        plant.oven = replace(plant.oven, poll_interval_seconds=10)
+        await plant.take(cabinet(0, 180))
+        for s in (10, 20, 40, 80):
+            await silent_until(plant, s)
+            await plant.take(failed(s))
+        await silent_until(plant, 120)
+        assert [a["alertType"] for a in await plant.all_alerts()] == ["connection_lost"]
+
+    async def test_when_nobody_tries_any_more_it_is_silence(self, plant: Plant) -> None:
+        await plant.take(cabinet(0, 180), failed(30))
+        await silent_until(plant, 130)
+        assert await plant.all_alerts() == []
+        await silent_until(plant, 200)
+        assert [a["alertType"] for a in await plant.all_alerts()] == ["data_stale"]
+
     async def test_of_one_signal(self, plant: Plant) -> None:
         await plant.rule("stale", signal="temperature.core", after_seconds=60)
         await plant.take(reading(0, {"temperature.core": 70.0, CABINET: 180}))
