@@ -45,7 +45,7 @@ BUSY_SECONDS = 2.0
 """and a little of it now and then even when it is never idle, or the file would grow."""
 
 CHECKPOINT_ROWS = 4_000
-"""So many changed rows (a commit counts as four more) until the log is moved into the file: about 20 to 40 MB."""
+"""So many changed rows (a commit counts as four more) until the log is moved into the file: 5 to 40 MB of it."""
 
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",  # readers never wait for the writer, a commit is one sequential write

@@ -15,6 +15,7 @@ from shared.messaging import sqlite_backlog as backlog_module
 from shared.messaging import sqlite_table as table_module
 from shared.messaging.sqlite import SqliteQueue
 from shared.sqlite_file import SqliteFile
+from shared.sqlite_threads import Wake
 from shared.topology import topology
 
 Q = "callback-deliveries"
@@ -172,6 +173,27 @@ async def test_with_the_machines_clock_a_receiver_sleeps_until_it_is_time(tmp_pa
     (received,) = await asyncio.wait_for(receiver, 5)
     late = (SystemClock().now() - at).total_seconds()
     assert 0 <= late < 1
+    await queue.complete(Q, received)
+    await queue.close()
+
+
+async def test_a_receiver_that_leaves_hands_its_wake_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cancelled in the very moment it was woken; with the machine's clock nobody looks again for seconds."""
+    queue = opened(tmp_path, SystemClock())
+    leaving, staying = (asyncio.create_task(queue.receive(Q, 1)) for _ in range(2))
+    await asyncio.sleep(0.01)
+    backlog = queue._backlogs[Q]
+    wakes = backlog.wakes
+
+    def wakes_and_cancels(count: int) -> list[Wake]:
+        monkeypatch.setattr(backlog, "wakes", wakes)
+        ((loop, call),) = wakes(count)
+        return [(loop, lambda: (call(), leaving.cancel()))]
+
+    monkeypatch.setattr(backlog, "wakes", wakes_and_cancels)
+    await queue.send(Q, messages(0, 1))
+    (received,) = await asyncio.wait_for(staying, 2)
+    assert leaving.cancelled()
     await queue.complete(Q, received)
     await queue.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ import pytest
 from shared.clock import ManualClock
 from shared.errors import BrokenSettings, Conflict, NotFound, Unavailable
 from shared.sqlite_file import SqliteFile
-from shared.sqlite_threads import Wake
+from shared.sqlite_threads import Desk, Entry, Mailbox, Wake
 from shared.storage import Equals, Query, SetPath, Stored
 from shared.storage.sqlite import SqliteStore
 
@@ -264,8 +265,14 @@ def test_loops_come_and_go(tmp_path: Path, clock: ManualClock) -> None:
     asyncio.run(look())
 
 
-async def test_a_busy_loop_does_not_starve_the_writer(tmp_path: Path, clock: ManualClock) -> None:
-    """Without stepping aside a single write beside this loop takes seconds (shared/sqlite_threads.py)."""
+async def test_a_busy_loop_does_not_starve_the_writer(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At Python's own switch interval, a loop that is busy in short turns keeps the writer from ever running, unless
+    it steps aside."""
+    monkeypatch.setattr("shared.sqlite_file.take_turns_quickly", lambda: None)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.005)
     store = SqliteStore(SqliteFile.open(tmp_path / "x.db"), clock)
     await store.create("equipment", {"id": "a"})
     stop = False
@@ -278,14 +285,38 @@ async def test_a_busy_loop_does_not_starve_the_writer(tmp_path: Path, clock: Man
             await asyncio.sleep(0)
 
     burning = asyncio.create_task(burn())
-    started = time.perf_counter()
-    for n in range(10):
-        await store.patch("equipment", ("a",), "a", [SetPath("n", n)])
-    took = time.perf_counter() - started
-    stop = True
-    await burning
-    await store.close()
-    assert took < 5, "ten writes; starved, each took about two seconds"
+    try:
+        async with asyncio.timeout(5):
+            for n in range(10):
+                await store.patch("equipment", ("a",), "a", [SetPath("n", n)])
+    finally:
+        stop = True
+        await burning
+        await store.close()
+        sys.setswitchinterval(before)
+
+
+async def test_the_loop_steps_aside_while_work_does_not_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[float] = []
+    monkeypatch.setattr("shared.sqlite_threads.time.sleep", steps.append)
+    mailbox = Mailbox()
+    desk = Desk(asyncio.get_running_loop(), mailbox)
+    for round_ in range(2):
+        desk.leave(Entry(None, round_, None, None))
+        await asyncio.sleep(0.05)
+        assert len(steps) > 3, "nobody takes it"
+        batch, stopping = await asyncio.to_thread(mailbox.take, 10)
+        assert ([e.item for e in batch], stopping) == ([round_], False)
+        await asyncio.to_thread(mailbox.take, 10, 0.001)
+        await asyncio.sleep(0.01)
+        steps.clear()
+        await asyncio.sleep(0.03)
+        assert steps == [], "nothing is under way: it does not tick"
+
+
+async def test_threads_take_turns_quickly(file: SqliteFile) -> None:
+    await file.write(Inserts(), 1)
+    assert sys.getswitchinterval() <= 0.001
 
 
 # The cache -----------------------------------------------------------------------------------------------------------
@@ -356,15 +387,19 @@ async def test_expired_rows_are_removed_in_quiet_moments(tmp_path: Path, clock: 
 
 
 async def test_the_log_does_not_grow_for_ever(tmp_path: Path, clock: ManualClock) -> None:
+    """Also when the writer never rests: what comes while the log is moved is moved between two commits."""
     path = tmp_path / "x.db"
     store = SqliteStore(SqliteFile.open(path), clock)
-    for turn in range(60):
-        await asyncio.gather(
-            *(store.create("alertRules", {"id": f"{turn}-{n}", "equipmentId": "o", "x": "y" * 500}) for n in range(300))
-        )
+    numbers = iter(range(20_000))
+
+    async def write() -> None:
+        for n in numbers:
+            await store.create("alertRules", {"id": f"{n}", "equipmentId": "o", "x": "y" * 500})
+
+    await asyncio.gather(*(write() for _ in range(64)))
     log = path.with_name("x.db-wal").stat().st_size
-    assert log < 60_000_000, f"{log:,} bytes of log for 18,000 documents"
-    assert path.stat().st_size > 4_000_000, "most of it stands in the file"
+    assert log < 20_000_000, f"{log:,} bytes of log; it never started anew"
+    assert path.stat().st_size > 10_000_000, "most of it stands in the file"
     await store.close()
 
 
