@@ -59,6 +59,7 @@ class Mailbox:
         self.taken = 0
         """Batches taken so far: tells whether things move."""
         self.idle = True
+        self.stopping = False
 
     def put(self, bundle: list[Entry]) -> None:
         """Leave work."""
@@ -66,12 +67,13 @@ class Mailbox:
 
     def stop(self) -> None:
         """The thread shall finish what is there and end."""
+        self.stopping = True
         self._bundles.put(None)
 
     @property
     def busy(self) -> bool:
-        """There is work, waiting or under way."""
-        return not self.idle or not self._bundles.empty()
+        """There is work, waiting or under way. Never once it was told to stop: nobody would say when that ends."""
+        return not self.stopping and (not self.idle or not self._bundles.empty())
 
     def take(self, enough: int, timeout: float | None = None) -> tuple[list[Entry], bool]:
         """What waits, until there is ``enough``, and whether to stop afterwards. Blocks while there is nothing;

@@ -199,6 +199,25 @@ async def test_closing_writes_what_waits(tmp_path: Path) -> None:
     again.close()
 
 
+async def test_nothing_ticks_on_the_loop_after_closing(tmp_path: Path) -> None:
+    """A house opened and closed a hundred times in one loop must cost the hundredth no more than the first."""
+    made = SqliteFile.open(tmp_path / "x.db")
+    await made.write(Inserts(), 1)
+    made.close()
+    loop = asyncio.get_running_loop()
+    ticks = 0
+    later = loop.call_later
+
+    def counting(*args: Any, **more: Any) -> asyncio.TimerHandle:
+        nonlocal ticks
+        ticks += 1
+        return later(*args, **more)
+
+    loop.call_later = counting  # type: ignore[assignment]
+    await asyncio.sleep(0.05)
+    assert ticks <= 2, "the loop is still being asked to step aside for a thread that has ended"
+
+
 async def test_the_last_user_closes(tmp_path: Path) -> None:
     file = SqliteFile.open(tmp_path / "x.db")
     file.retain()
@@ -356,7 +375,7 @@ async def test_a_slow_reader_does_not_put_back_what_was_changed(tmp_path: Path, 
         assert go_on.wait(10)
         look(rows, mark)
 
-    store._cache.fill = late  # type: ignore[method-assign]
+    store._cache.fill = late  # type: ignore[assignment]
     reading = asyncio.create_task(store.read("equipment", ("a",), "a"))
     await asyncio.to_thread(began.wait, 10)
     await store.patch("equipment", ("a",), "a", [SetPath("n", 1)])
