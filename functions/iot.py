@@ -60,6 +60,8 @@ async def configure_iot(call: Call) -> Answer:
         tested = await _test_stored(call, equipment)
     if tested is not None:
         await house.health.note_test(equipment_id, tested)
+        if tested.success and equipment.iot_enabled and equipment.supports_realtime:
+            await house.polling.soon(equipment_id)
     body = {
         "success": True,
         "message": _saved(tested),

@@ -118,6 +118,14 @@ class Polling:
         self.stats.report(now)
         return len(planned)
 
+    async def soon(self, equipment_id: str) -> None:
+        """Read this device now, beside the plan: its configuration has just been saved and somebody is looking.
+
+        Raises:
+            Unavailable: the queue is away. The plan reads the device within its interval all the same.
+        """
+        await self._send(batches([Poll(equipment_id, to_ms(self._clock.now()))], "steady"))
+
     async def _send(self, planned: list[Batch]) -> None:
         messages = [
             Outgoing(

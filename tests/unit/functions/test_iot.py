@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shared.services import Services
-from tests.api import Api, ApiAnswer
+from tests.api import Api, ApiAnswer, Drained
 from tests.unit.equipment.bench import ANSWER, SECRET, Oven, basic, everything_in, oven
 
 PATH = "/api/v1/equipment/horno-1"
@@ -63,6 +63,15 @@ async def test_the_guides_request_gives_the_guides_answer(api: Api, machine: str
     assert (saved["iot_protocol"], saved["iot_enabled"], saved["iot_credentials_set"]) == ("rest_api", True, True)
     assert saved["iot_credentials_set_at"] == "2026-11-21T10:00:00.000Z"
     assert saved["iot_connection_status"] == "connected"
+
+
+async def test_a_machine_just_configured_is_read_at_once(
+    api: Api, machine: str, there: Oven, drain: Callable[..., Awaitable[Drained]]
+) -> None:
+    await configure(api, there)
+    await drain(queues=("poll-batches",))
+    live = (await api.get(f"{PATH}/realtime-data")).json()
+    assert (live["quality"], live["age_seconds"]) == ("good", 0.0), "nobody waits half a minute for the first reading"
 
 
 async def test_a_failing_test_is_saved_and_said(api: Api, machine: str, there: Oven) -> None:

@@ -199,7 +199,7 @@ async def test_closing_writes_what_waits(tmp_path: Path) -> None:
     again.close()
 
 
-async def test_nothing_ticks_on_the_loop_after_closing(tmp_path: Path) -> None:
+async def test_nothing_ticks_on_the_loop_after_closing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A house opened and closed a hundred times in one loop must cost the hundredth no more than the first."""
     made = SqliteFile.open(tmp_path / "x.db")
     await made.write(Inserts(), 1)
@@ -213,7 +213,7 @@ async def test_nothing_ticks_on_the_loop_after_closing(tmp_path: Path) -> None:
         ticks += 1
         return later(*args, **more)
 
-    loop.call_later = counting  # type: ignore[assignment]
+    monkeypatch.setattr(loop, "call_later", counting)
     await asyncio.sleep(0.05)
     assert ticks <= 2, "the loop is still being asked to step aside for a thread that has ended"
 
