@@ -7,6 +7,7 @@ sweeper brings on. A receiver may see a notification twice and can tell by its `
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -28,7 +29,7 @@ from shared.callbacks.document import (
     due_at,
     failed,
     logged,
-    parse_wake,
+    parse_wakes,
     put_off,
     wake,
 )
@@ -87,19 +88,18 @@ class Deliveries:
             InvalidInput: the message is none of ours.
             Unavailable: store or queue are away; the message comes again.
         """
-        called = parse_wake(body)
-        key = (called.callback_id, called.document_id)
-        if key in self._in_hand:
-            # Its other message is being worked on here. Should that one fail, it comes again itself.
-            return
-        self._in_hand.add(key)
-        try:
-            next_message = await self._advance(called, key)
-        finally:
-            # Before the next message is sent: with a very short pause it may be back at once.
-            self._in_hand.discard(key)
-        if next_message is not None:
-            await self._queue.send(QUEUE, [next_message])
+        wakes = parse_wakes(body)
+        if len(wakes) == 1:
+            found: list[Outgoing | BaseException | None] = [await self._one(wakes[0])]
+        else:
+            found = await asyncio.gather(*(self._one(called) for called in wakes), return_exceptions=True)
+        next_messages = [message for message in found if isinstance(message, Outgoing)]
+        if next_messages:
+            await self._queue.send(QUEUE, next_messages)
+        for problem in found:
+            if isinstance(problem, BaseException):
+                # The message comes again, and those of its deliveries that were brought on are left alone then.
+                raise problem
 
     async def sweep(self) -> int:
         """Wake what is overdue, write how callbacks are doing, finish removals. How many were woken."""
@@ -107,8 +107,20 @@ class Deliveries:
 
     # One message -------------------------------------------------------------------------------------------------
 
+    async def _one(self, called: Wake) -> Outgoing | None:
+        """Bring one delivery a step on; the message to send then."""
+        key = (called.callback_id, called.document_id)
+        if key in self._in_hand:
+            # Its other message is being worked on here. Should that one fail, it comes again itself.
+            return None
+        self._in_hand.add(key)
+        try:
+            return await self._advance(called, key)
+        finally:
+            # Before the next message is sent: with a very short pause it may be back at once.
+            self._in_hand.discard(key)
+
     async def _advance(self, called: Wake, key: tuple[str, str]) -> Outgoing | None:
-        """Bring the delivery one step on; the message to send then."""
         document = self._callbacks.just_made.take(*key) or await self._read(called)
         if document is None or document["status"] not in OPEN:
             return None
@@ -127,9 +139,10 @@ class Deliveries:
         return await self._through_its_lane(callback, document, key)
 
     async def _through_its_lane(self, callback: Callback, document: Document, key: object) -> Outgoing | None:
-        pause = await self._lanes.enter(callback.id, key)
-        if pause is not None:
-            return await self._put_off(document, pause)
+        if not self._lanes.step_in(callback.id, key):
+            pause = await self._lanes.enter(callback.id, key)
+            if pause is not None:
+                return await self._put_off(document, pause)
         outcome: Outcome | None = None
         try:
             outcome = await self._try(callback, document)
@@ -142,8 +155,9 @@ class Deliveries:
         return await self._settle(callback, document, outcome)
 
     async def _try(self, callback: Callback, document: Document) -> Outcome:
+        sealed = self._callbacks.sealed
         try:
-            destination = await self._callbacks.sealed.destination(callback.id)
+            destination = sealed.known(callback.id) or await sealed.destination(callback.id)
         except NotFound:
             return missing_destination(document, iso(self._clock.now()))
         return await self._attempts.make(callback, destination, document)

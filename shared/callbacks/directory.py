@@ -53,6 +53,13 @@ class Directory:
         known = (await self._fresh()).by_type.get(event.type)
         return [callback for callback in known if callback.wants(event)] if known else []
 
+    def known(self, callback_id: str) -> Callback | None:
+        """The registration, when what is in memory is fresh and has it; otherwise :meth:`find` it."""
+        snapshot = self._snapshot
+        if snapshot is None or self._seen_changes != self._changes or time.monotonic() >= self._refresh_at:
+            return None
+        return snapshot.by_id.get(callback_id)
+
     async def find(self, callback_id: str) -> Callback | None:
         """A registration that is active or disabled; ``None``: it is gone, or never was.
 

@@ -8,9 +8,8 @@ delivery would wait for ever.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared import json_text
 from shared.clock import iso, parse_iso
@@ -33,10 +32,11 @@ __all__ = [
     "discarded",
     "due_at",
     "failed",
+    "first_wakes",
     "logged",
     "new_delivery",
     "parse_delivery_id",
-    "parse_wake",
+    "parse_wakes",
     "put_off",
     "replayed",
     "wake",
@@ -58,8 +58,12 @@ MAX_LOGGED_ATTEMPTS = 20
 """So many of the latest tries stand in the document."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wake:
+FIRST_TOGETHER = 8
+"""First attempts of one event that one message wakes: they were written together and are due together. From the second
+attempt on every delivery has messages of its own."""
+
+
+class Wake(NamedTuple):
     """What a queue message says: look at this delivery, it should be at this attempt."""
 
     callback_id: str
@@ -114,35 +118,59 @@ def wake(document: Document, attempt: int, *, at: datetime | None = None, suffix
     return Outgoing(json_text.dump(body), message_id, at, document.get("correlationId"))
 
 
-def parse_wake(body: bytes) -> Wake:
-    """Read a message.
+def first_wakes(documents: Sequence[Document]) -> list[Outgoing]:
+    """The messages for the first attempts of new deliveries of one event."""
+    messages = []
+    for start in range(0, len(documents), FIRST_TOGETHER):
+        some = documents[start : start + FIRST_TOGETHER]
+        document_id = some[0]["id"]
+        callback_ids = [document["callbackId"] for document in some]
+        body = {"deliveryId": document_id, "callbackIds": callback_ids}
+        message_id = f"{digest_id(document_id, *callback_ids)}:first"
+        messages.append(Outgoing(json_text.dump(body), message_id, None, some[0].get("correlationId")))
+    return messages
+
+
+def parse_wakes(body: bytes) -> list[Wake]:
+    """Read a message: for one delivery, or for the first attempts of several.
 
     Raises:
         InvalidInput: it is none of ours (a poison message goes to the dead letters).
     """
     try:
         said = json_text.load(body)
-        parsed = Wake(said["callbackId"], said["deliveryId"], said["attempt"])
+        document_id = said["deliveryId"]
+        if "callbackIds" in said:
+            wakes = [Wake(callback_id, document_id, 0) for callback_id in said["callbackIds"]]
+        else:
+            wakes = [Wake(said["callbackId"], document_id, said["attempt"])]
     except (ValueError, KeyError, TypeError) as err:
         raise InvalidInput("A message of the delivery queue cannot be read; look at the dead letters.") from err
-    texts = isinstance(parsed.callback_id, str) and isinstance(parsed.document_id, str)
-    if not texts or not isinstance(parsed.attempt, int):
-        raise InvalidInput("A message of the delivery queue names no delivery; look at the dead letters.")
-    return parsed
+    for found in wakes:
+        if type(found.callback_id) is not str or type(document_id) is not str or type(found.attempt) is not int:
+            raise InvalidInput("A message of the delivery queue names no delivery; look at the dead letters.")
+    return wakes
 
 
 # What is written when something has happened. ``nextAttemptAt`` stays as null, so that a range never finds it.
 
 
+_IS_CONFIRMED = SetPath("status", CONFIRMED)
+_NEVER_DUE = SetPath("nextAttemptAt", None)
+
+
 def confirmed(document: Document, tried: dict[str, Any], now: datetime) -> Sequence[PatchOperation]:
     """A receiver said yes. Unconditional: whatever stands there, it has arrived."""
-    return (
-        SetPath("status", CONFIRMED),
-        SetPath("nextAttemptAt", None),
+    operations = [
+        _IS_CONFIRMED,
+        _NEVER_DUE,
         SetPath("doneAt", iso(now)),
         SetPath("attempts", logged(document, tried)),
-        SetPath("discardReason", None),
-    )
+    ]
+    if "discardReason" in document or document["status"] != PENDING:
+        # It may have been dropped as the oldest while it was under way.
+        operations += (SetPath("discardReason", None), SetPath("discardDetail", None))
+    return operations
 
 
 def failed(document: Document, tried: dict[str, Any], next_at: datetime) -> Sequence[PatchOperation]:
@@ -159,7 +187,7 @@ def discarded(reason: str, detail: str, now: datetime) -> Sequence[PatchOperatio
     """Given up: a word for programs and a sentence for people."""
     return (
         SetPath("status", DISCARDED),
-        SetPath("nextAttemptAt", None),
+        _NEVER_DUE,
         SetPath("doneAt", iso(now)),
         SetPath("discardReason", reason),
         SetPath("discardDetail", detail),

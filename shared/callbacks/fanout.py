@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 
-from shared.callbacks.document import CONTAINER, DISCARDED, PENDING, QUEUE, new_delivery, wake
+from shared.callbacks.document import CONTAINER, DISCARDED, PENDING, QUEUE, first_wakes, new_delivery
 from shared.callbacks.model import Callback, State
 from shared.clock import Clock, iso
 from shared.errors import Conflict
@@ -82,7 +82,7 @@ class FanOut:
                 if made and document["status"] == PENDING:
                     self._just_made.keep(document)
         # Those that were there already are woken too: whoever made them may have died before sending.
-        await self._queue.send(QUEUE, [wake(document, 0) for document in waiting])
+        await self._queue.send(QUEUE, first_wakes(waiting))
         return len(waiting)
 
     async def _create(self, document: Document) -> bool:

@@ -49,14 +49,21 @@ class Lanes:
         self._lanes: dict[str, _Lane] = {}
         self._slow_inside = 0
 
-    async def enter(self, callback_id: str, who: object) -> float | None:
-        """Go in (``None``; then :meth:`leave` must follow), or come back in so many seconds."""
+    def step_in(self, callback_id: str, who: object) -> bool:
+        """Go in at once, if there is room; then :meth:`leave` must follow."""
         lane = self._lanes.get(callback_id)
         if lane is None:
             lane = self._new(callback_id)
-        if self._fits(lane):
-            self._go_in(lane, who)
+        if not self._fits(lane):
+            return False
+        self._go_in(lane, who)
+        return True
+
+    async def enter(self, callback_id: str, who: object) -> float | None:
+        """Go in (``None``; then :meth:`leave` must follow), or come back in so many seconds."""
+        if self.step_in(callback_id, who):
             return None
+        lane = self._lanes[callback_id]
         if lane.slow or self._stuck(lane) or len(lane.waiting) >= MOST_WAITING:
             return self._pause(lane)
         return None if await self._wait(lane, who) else self._pause(lane)

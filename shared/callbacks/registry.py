@@ -82,7 +82,7 @@ class Callbacks:
 
     async def find(self, callback_id: str) -> Callback | None:
         """The registration as this process knows it; ``None``: gone."""
-        return await self._directory.find(callback_id)
+        return self._directory.known(callback_id) or await self._directory.find(callback_id)
 
     async def test(self, callback_id: str, *, caller: Caller) -> str:
         """Send a notification of type TEST to this callback alone; the id of the delivery.

@@ -39,11 +39,16 @@ class Sealed:
         await self._vault.set(vault_name(callback_id), json_text.dump(said).decode())
         self._cached.pop(callback_id, None)
 
+    def known(self, callback_id: str) -> Destination | None:
+        """The destination, if it was read not long ago."""
+        cached = self._cached.get(callback_id)
+        return cached[1] if cached is not None and time.monotonic() < cached[0] else None
+
     async def destination(self, callback_id: str) -> Destination:
         """Raises ``NotFound``, ``Unavailable``."""
-        cached = self._cached.get(callback_id)
-        if cached is not None and time.monotonic() < cached[0]:
-            return cached[1]
+        known = self.known(callback_id)
+        if known is not None:
+            return known
         secret = await self._vault.get(vault_name(callback_id))
         said = json_text.load(secret.value)
         destination = Destination(said["url"], said["headers"])
