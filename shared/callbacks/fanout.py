@@ -6,7 +6,6 @@ What if the process dies in between? The publisher got no answer and publishes a
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +13,6 @@ from datetime import datetime
 from shared.callbacks.document import CONTAINER, DISCARDED, PENDING, QUEUE, first_wakes, new_delivery
 from shared.callbacks.model import Callback, State
 from shared.clock import Clock, iso
-from shared.errors import Conflict
 from shared.events import Event
 from shared.messaging import Queue
 from shared.observability import correlation_id
@@ -76,7 +74,7 @@ class FanOut:
             if callback.state is State.DISABLED:
                 document.update(discard_as_made(callback, now))
         waiting = [document for document in documents if document["status"] == PENDING]
-        fresh = await asyncio.gather(*(self._create(document) for document in documents))
+        fresh = await self._store.create_each(CONTAINER, documents)
         if keep:
             for document, made in zip(documents, fresh, strict=True):
                 if made and document["status"] == PENDING:
@@ -84,13 +82,6 @@ class FanOut:
         # Those that were there already are woken too: whoever made them may have died before sending.
         await self._queue.send(QUEUE, first_wakes(waiting))
         return len(waiting)
-
-    async def _create(self, document: Document) -> bool:
-        try:
-            await self._store.create(CONTAINER, document)
-        except Conflict:
-            return False
-        return True
 
 
 def discard_as_made(callback: Callback, now: datetime) -> Document:

@@ -127,6 +127,13 @@ class DocumentStore(Protocol):
         partition key."""
         ...
 
+    async def create_each(self, container: str, documents: Sequence[Document]) -> list[bool]:
+        """Create several, each by itself, in whatever partitions: ``True`` where it was created, ``False`` where the
+        id existed already (see ``create``). At most 100.
+
+        Raises ``Unavailable`` when one of them could not be written; the others may have been."""
+        ...
+
     async def read(self, container: str, partition: PartitionKey, id: str) -> Stored:
         """A point read. Raises ``NotFound``."""
         ...

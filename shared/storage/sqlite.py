@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import secrets
 import sqlite3
@@ -11,7 +12,7 @@ from typing import Any
 
 from shared import json_text
 from shared.clock import Clock, iso
-from shared.errors import InvalidInput, NotFound
+from shared.errors import Conflict, InvalidInput, NotFound
 from shared.sqlite_file import SqliteFile
 from shared.storage.port import (
     BatchOperation,
@@ -64,6 +65,19 @@ class SqliteStore:
     async def create(self, container: str, document: Document) -> Stored:
         """See the port."""
         return await self._one(step_of(self._table(container), None, Create(document), self._new_etag))
+
+    async def create_each(self, container: str, documents: Sequence[Document]) -> list[bool]:
+        """See the port."""
+        if len(documents) > MAX_BATCH:
+            raise InvalidInput(f"At most {MAX_BATCH} documents at a time.", field="documents")
+        table, now = self._table(container), self._now()
+        steps = [step_of(table, None, Create(document), self._new_etag) for document in documents]
+        written = [self._file.write(self._writes, Change([step], now)) for step in steps]
+        outcomes = await asyncio.gather(*written, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Conflict):
+                raise outcome
+        return [not isinstance(outcome, Conflict) for outcome in outcomes]
 
     async def replace(self, container: str, document: Document, *, etag: str | None = None) -> Stored:
         """See the port."""

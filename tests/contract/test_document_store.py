@@ -56,6 +56,20 @@ async def test_a_second_create_is_a_conflict_and_changes_nothing(store: Document
     assert await store.read("alertRules", OVEN, "r1") == first
 
 
+async def test_several_are_created_each_by_itself(store: DocumentStore) -> None:
+    await store.create("alertRules", rule("r1", limit=1))
+    others = [rule("r1", limit=2), rule("r2"), {**rule("r1"), "equipmentId": "oven-2"}, rule("r2", limit=9)]
+    assert await store.create_each("alertRules", others) == [False, True, True, False]
+    assert (await store.read("alertRules", OVEN, "r1")).document["limit"] == 1
+    assert "limit" not in (await store.read("alertRules", OVEN, "r2")).document
+    assert (await store.read("alertRules", ("oven-2",), "r1")).document == others[2]
+    assert await store.create_each("alertRules", []) == []
+    with pytest.raises(InvalidInput):
+        await store.create_each("alertRules", [rule("r3"), rule("a/b")])
+    with pytest.raises(InvalidInput):
+        await store.create_each("alertRules", [rule(f"n{n}") for n in range(101)])
+
+
 async def test_the_same_id_in_another_partition_is_another_document(store: DocumentStore) -> None:
     await store.create("alertRules", rule())
     await store.create("alertRules", {**rule(), "equipmentId": "oven-2"})

@@ -113,7 +113,7 @@ async def test_death_at_every_step(tmp_path: Path, clock: ManualClock, receiver:
     fate = await _points(tmp_path, clock, receiver)
     assert fate.points > 60, fate.passed
     kinds = {name.split(" ", 1)[1] for name in fate.passed}
-    assert {"store.create", "store.patch", "sqlite_queue.send", "http.send", "sqlite_queue.complete"} <= kinds
+    assert {"store.create_each", "store.patch", "sqlite_queue.send", "http.send", "sqlite_queue.complete"} <= kinds
     for point in range(fate.points):
         world = await _world(tmp_path / f"{point}", clock, receiver)
         await _die(world, point)

@@ -373,11 +373,11 @@ async def test_the_store_is_asked_three_times_on_the_happy_path(stage: Stage) ->
     await stage.publish()  # the registrations are read once
     await stage.settle()
     calls: list[str] = []
-    for service, names in ((stage.house.store, ("create", "read", "patch", "query")), (stage.house.queue, ("send",))):
+    for service, names in ((stage.house.store, ("create", "create_each", "read", "patch", "query")), (stage.house.queue, ("send",))):
         for name in names:
             setattr(service, name, _counted(getattr(service, name), name, calls))
     await stage.publish()
-    assert calls == ["create", "send", "create"], "delivery, message, event log"
+    assert calls == ["create_each", "send", "create"], "deliveries, message, event log"
     calls.clear()
     await stage.settle()
     assert calls == ["patch"]
