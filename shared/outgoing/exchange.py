@@ -43,6 +43,16 @@ async def exchange(
     once = way.once if isinstance(way, Express) else partial(_once, way, url)
     started = time.perf_counter()
     try:
+        if isinstance(way, Express):
+            try:
+                reply = await way.kept(method, target, headers, content, max_answer_bytes, progress, timeout_seconds)
+                if reply is not None:
+                    return _answer(reply, max_answer_bytes, started)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as err:
+                if not _may_send_again(err, method, progress, way):
+                    raise
+                progress = Progress()
+                way.drop_kept(target)
         async with asyncio.timeout(timeout_seconds):
             try:
                 reply = await once(method, target, headers, content, max_answer_bytes, progress)

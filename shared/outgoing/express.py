@@ -44,7 +44,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*(?:\r\n|$)")
 _NOT_PLAIN = re.compile(
     rb"\r\n(?:transfer-encoding|content-encoding|upgrade|trailer)[ \t]*:|\n[ \t]|[^\r]\n|\r[^\n]|\0"
 )
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""Control characters; line feeds are counted."""
 _NO_BODY = (204, 304)
 
 
@@ -79,6 +80,42 @@ class Express:
         del self._long_way[target.origin]
         return True
 
+    async def kept(
+        self,
+        method: str,
+        target: Target,
+        headers: Mapping[str, str],
+        content: bytes,
+        limit: int,
+        progress: Progress,
+        seconds: float,
+    ) -> Reply | None:
+        """Over a kept connection if one is free this moment, else ``None``. The usual case, without a detour.
+
+        Raises:
+            TimeoutError: not within ``seconds``.
+            aiohttp.ClientError, OSError, ValueError: as the long way does.
+        """
+        origin = self._origins.get(target.origin)
+        connection = origin.take_kept() if origin is not None else None
+        if origin is None or connection is None:
+            return None
+        try:
+            progress.connected = progress.reused = True
+            reply = await connection.exchange(_written(method, target, headers, content), limit, progress, seconds)
+            if reply is None:
+                self._remember_long_way(target.origin)
+                async with asyncio.timeout(seconds):
+                    reply = await connection.read_the_long_way(limit)
+            return reply
+        finally:
+            origin.give_place(connection)
+
+    def drop_kept(self, target: Target) -> None:
+        """One of them turned out to be dead: so may be the others."""
+        if (origin := self._origins.get(target.origin)) is not None:
+            origin.close()
+
     async def once(
         self, method: str, target: Target, headers: Mapping[str, str], content: bytes, limit: int, progress: Progress
     ) -> Reply:
@@ -94,7 +131,7 @@ class Express:
         try:
             connection = origin.idle() or await self._connect(origin, target)
             progress.connected, progress.reused = True, connection.used
-            reply = await connection.exchange(request, limit, progress)
+            reply = await connection.exchange(request, limit, progress, None)
             if reply is None:
                 self._remember_long_way(target.origin)
                 reply = await connection.read_the_long_way(limit)
@@ -153,6 +190,15 @@ class _Origin:
     def busy(self) -> bool:
         """Is anything under way?"""
         return self._taken > 0
+
+    def take_kept(self) -> _Connection | None:
+        """A place and a kept connection, if both are free now."""
+        if self._taken >= MAX_CONNECTIONS_PER_HOST or not self._idle:
+            return None
+        connection = self.idle()
+        if connection is not None:
+            self._taken += 1
+        return connection
 
     async def take_place(self) -> None:
         """Wait for a place among the connections of this origin."""
@@ -260,17 +306,28 @@ class _Connection(asyncio.Protocol):
         else:
             future.set_exception(aiohttp.ServerDisconnectedError())
 
-    async def exchange(self, request: bytes, limit: int, progress: Progress) -> Reply | None:
-        """The answer; ``None``: it is not plain, read it the long way."""
+    async def exchange(self, request: bytes, limit: int, progress: Progress, seconds: float | None) -> Reply | None:
+        """The answer; ``None``: it is not plain, read it the long way.
+
+        Raises:
+            TimeoutError: not within ``seconds`` (``None``: the caller sees to that).
+        """
         assert self._transport is not None  # noqa: S101 - connected
         self._future = self._loop.create_future()
         self._buffer, self._limit, self._progress = b"", limit, progress
         self.used, self.reusable = True, False
         self._transport.write(request)
+        timer = None if seconds is None else self._loop.call_later(seconds, self._too_late)
         try:
             return await self._future
         finally:
             self._future = None
+            if timer is not None:
+                timer.cancel()
+
+    def _too_late(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_exception(TimeoutError())
 
     def data_received(self, data: bytes) -> None:
         future = self._future
@@ -345,16 +402,13 @@ def _written(method: str, target: Target, headers: Mapping[str, str], content: b
         ValueError: a header would end its line.
     """
     host = target.origin[len("http://") :]
-    lines = [f"{method} {target.url[len(target.origin) :] or '/'} HTTP/1.1\r\nHost: {host}\r\nAccept: */*"]
-    for name, value in headers.items():
-        line = f"{name}: {value}"
-        if _FORBIDDEN.search(line):
-            raise ValueError("a header may not hold a line break or another control character")
-        lines.append(line)
-    if content or method not in ("GET", "DELETE"):
-        lines.append(f"Content-Length: {len(content)}")
-    lines.append("\r\n")
-    return "\r\n".join(lines).encode() + content
+    given = "\n".join([f"{name}: {value}" for name, value in headers.items()])
+    if _FORBIDDEN.search(given) or given.count("\n") >= max(1, len(headers)):
+        raise ValueError("a header may not hold a line break or another control character")
+    length = f"Content-Length: {len(content)}\r\n" if content or method not in ("GET", "DELETE") else ""
+    path = target.url[len(target.origin) :] or "/"
+    lines = given.replace("\n", "\r\n") + "\r\n" if given else ""
+    return f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n{lines}{length}\r\n".encode() + content
 
 
 def _plain(head: bytes) -> tuple[int, int, bytes] | None:

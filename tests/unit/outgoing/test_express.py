@@ -12,6 +12,7 @@ from shared.outgoing import express as express_module
 from shared.outgoing import http as http_module
 from shared.outgoing.express import Express, _plain
 from shared.outgoing.http import OutgoingError, OutgoingHttp
+from shared.outgoing.targets import Target
 from tests.unit.outgoing import test_http as long_way
 from tests.unit.outgoing.peers import Peer, answer, peer
 
@@ -30,13 +31,15 @@ for _name in [n for n in vars(long_way) if n.startswith("test_") and n not in _N
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every target counts as busy, so that what can go the short way does; tells what did."""
     went: list[str] = []
-    once = Express.once
+    takes = Express.takes
 
-    async def noted(self, method, target, *rest):  # type: ignore[no-untyped-def]
-        went.append(target.origin)
-        return await once(self, method, target, *rest)
+    def noted(self: Express, method: str, target: Target) -> bool:
+        taken = takes(self, method, target)
+        if taken:
+            went.append(target.origin)
+        return taken
 
-    monkeypatch.setattr(Express, "once", noted)
+    monkeypatch.setattr(Express, "takes", noted)
     monkeypatch.setattr(http_module._BusyOrigins, "note", lambda self, origin: True)
     return went
 
@@ -150,6 +153,23 @@ async def test_idle_connections_are_closed_after_a_while(http: OutgoingHttp, mon
         assert not there.closed.is_set()
         await asyncio.wait_for(there.closed.wait(), 5)
         await _send(http, there.url)
+        assert there.connections == 2
+
+
+async def test_a_kept_connection_that_hangs_ends_in_time(http: OutgoingHttp) -> None:
+    async def hangs_later(there: Peer, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> bool:
+        if len(there.requests) == 2:
+            await asyncio.Event().wait()
+        writer.write(answer())
+        await writer.drain()
+        return True
+
+    async with peer(hangs_later) as there:
+        await _send(http, there.url)
+        with pytest.raises(OutgoingError, match=r"took the connection but did not answer within 0.1 s") as failed:
+            await _send(http, there.url, seconds=0.1)
+        assert failed.value.kind == "timeout"
+        assert (await _send(http, there.url)).status == 200
         assert there.connections == 2
 
 
