@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from functions.endpoint import Answer, Call, UtcTime, endpoint
 from shared.access import Role
-from shared.access.tokens import ApiToken
 from shared.clock import iso
+
+if TYPE_CHECKING:
+    from shared.access.tokens import ApiToken
 
 bp = func.Blueprint()
 
@@ -19,7 +21,7 @@ bp = func.Blueprint()
 class NewToken(BaseModel):
     """A token that is wanted."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     name: str = Field(min_length=1, max_length=100, description="For people who read the audit log.")
     roles: list[Role] = Field(min_length=1, max_length=len(Role))
@@ -36,7 +38,7 @@ class NewToken(BaseModel):
 class TokenQuery(BaseModel):
     """Which page of the list."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     limit: int = Field(100, ge=1, le=1000)
     continuation: str | None = Field(None, max_length=2000)

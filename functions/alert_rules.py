@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.endpoint import Answer, Call, endpoint
 from shared.access import Role
-from shared.alerts.presets import PRESETS
-from shared.alerts.rule_forms import RuleForm
-from shared.alerts.rules import Effective, profile_scope, rule_view, split_rule_id
-from shared.equipment.model import Equipment
 from shared.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from shared.alerts.rules import Effective
+    from shared.equipment.model import Equipment
 
 bp = func.Blueprint()
 
@@ -21,17 +21,10 @@ MachineId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 ProfileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
-class NewRule(RuleForm):
-    """A rule for one machine, or for all machines of a profile."""
-
-    equipment_id: MachineId | None = None
-    profile: ProfileName | None = None
-
-
 class RuleQuery(BaseModel):
     """Whose rules; neither: all that are stored."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     equipment_id: MachineId | None = None
     profile: ProfileName | None = None
@@ -43,6 +36,9 @@ class RuleQuery(BaseModel):
 @endpoint(Role.ENGINEER)
 async def create_alert_rule(call: Call) -> Answer:
     """Add a rule to a machine or a profile."""
+    from shared.alerts.rule_forms import NewRule
+    from shared.alerts.rules import profile_scope, rule_view
+
     wanted = call.body(NewRule)
     if (wanted.equipment_id is None) == (wanted.profile is None):
         raise InvalidInput("Say whose rule it is: either equipment_id or profile.", field="equipment_id")
@@ -59,6 +55,8 @@ async def create_alert_rule(call: Call) -> Answer:
 @endpoint(Role.VIEWER)
 async def list_alert_rules(call: Call) -> Answer:
     """The rules that count for a machine or a profile, each with its origin; or all stored ones."""
+    from shared.alerts.rules import rule_view
+
     query = call.params(RuleQuery)
     rules = call.services.alert_rules
     if query.equipment_id is not None and query.profile is not None:
@@ -85,6 +83,8 @@ async def get_alert_rule(call: Call) -> Answer:
 @endpoint(Role.ENGINEER)
 async def change_alert_rule(call: Call) -> Answer:
     """Change some fields; null puts one back to its default. A changed default counts for this machine only."""
+    from shared.alerts.rule_forms import RuleForm
+
     form = call.body(RuleForm)
     if not form.model_fields_set:
         raise InvalidInput("Nothing to change: send the fields that are to be different.", field="body")
@@ -99,6 +99,8 @@ async def change_alert_rule(call: Call) -> Answer:
 @endpoint(Role.ENGINEER)
 async def delete_alert_rule(call: Call) -> Answer:
     """Delete a stored rule; the default whose place it took counts again."""
+    from shared.alerts.rules import split_rule_id
+
     scope, rule_id = split_rule_id(call.route["rule_id"])
     await call.services.alert_rules.delete(scope, rule_id, call.caller, etag=call.if_match)
     return Answer(status=204)
@@ -108,6 +110,8 @@ async def delete_alert_rule(call: Call) -> Answer:
 @endpoint(Role.VIEWER)
 async def list_alert_rule_presets(call: Call) -> Answer:
     """Limits that a jurisdiction sets, to start a rule from."""
+    from shared.alerts.presets import PRESETS
+
     presets = [
         {
             "name": preset.name,
@@ -131,6 +135,8 @@ async def _machine(call: Call, equipment_id: str) -> Equipment:
 
 async def _place(call: Call) -> tuple[str, str, str | None]:
     """Scope, rule id, and the machine's profile."""
+    from shared.alerts.rules import split_rule_id
+
     scope, rule_id = split_rule_id(call.route["rule_id"])
     if scope.startswith("profile:"):
         return scope, rule_id, None
@@ -138,4 +144,6 @@ async def _place(call: Call) -> tuple[str, str, str | None]:
 
 
 def _answer(rule: Effective) -> Answer:
+    from shared.alerts.rules import rule_view
+
     return Answer(rule_view(rule), headers={"ETag": f'"{rule.etag}"'})

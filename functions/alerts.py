@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from functions.endpoint import Answer, Call, UtcTime, endpoint, timer_worker
 from shared.access import Role
-from shared.alerts.handling import AlertFilter
-from shared.alerts.lifecycle import MAX_SHELF_MINUTES
-from shared.alerts.model import AlertState, AlertType, Severity, Status
-from shared.alerts.view import alert_details, alert_line
 from shared.services import Services
+
+if TYPE_CHECKING:
+    from shared.alerts.handling import AlertFilter
 
 bp = func.Blueprint()
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
-OPEN = (Status.ACTIVE.value, Status.ACKNOWLEDGED.value)
+OPEN = ("active", "acknowledged")
+"""What is listed when nobody says which: what still needs somebody."""
+
+MAX_SHELF_MINUTES = 24 * 60
 
 
-def _one_of(value: str | None, words: list[str]) -> str | None:
-    """A comma list of these words, or ``all``."""
+def _one_of(value: str | None, enumeration: str) -> str | None:
+    """A comma list of the words of an enumeration of ``shared.alerts.model``, or ``all``."""
     if value is None or value == "all":
         return value
+    from shared.alerts import model
+
+    words = [word.value for word in getattr(model, enumeration)]
     if unknown := [part for part in value.split(",") if part not in words]:
         raise ValueError(f"there is no {unknown[0][:40]!r}; choose of {', '.join(words)} (a comma list), or all")
     return value
@@ -34,7 +39,7 @@ def _one_of(value: str | None, words: list[str]) -> str | None:
 class AlertQuery(BaseModel):
     """Which alerts. Words may be a comma list; ``all`` is every one of them."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     status: str | None = Field(None, description="active, acknowledged, resolved; default: active,acknowledged.")
     state: str | None = Field(None, description="active_unacknowledged, cleared_unacknowledged ...")
@@ -48,25 +53,27 @@ class AlertQuery(BaseModel):
     @field_validator("status")
     @classmethod
     def _status(cls, value: str | None) -> str | None:
-        return _one_of(value, [s.value for s in Status])
+        return _one_of(value, "Status")
 
     @field_validator("state")
     @classmethod
     def _state(cls, value: str | None) -> str | None:
-        return _one_of(value, [s.value for s in AlertState])
+        return _one_of(value, "AlertState")
 
     @field_validator("severity")
     @classmethod
     def _severity(cls, value: str | None) -> str | None:
-        return _one_of(value, [s.value for s in Severity])
+        return _one_of(value, "Severity")
 
     @field_validator("type")
     @classmethod
     def _type(cls, value: str | None) -> str | None:
-        return _one_of(value, [t.value for t in AlertType])
+        return _one_of(value, "AlertType")
 
     def filter(self) -> AlertFilter:
         """As the room takes it. Who asks for a state gets it, whatever status it counts as."""
+        from shared.alerts.handling import AlertFilter
+
         statuses = OPEN if self.status is None and self.state is None else _words(self.status)
         return AlertFilter(
             statuses=statuses,
@@ -85,7 +92,7 @@ def _words(value: str | None) -> tuple[str, ...]:
 class Remark(BaseModel):
     """Why, in a few words."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     comment: Text | None = None
 
@@ -93,7 +100,7 @@ class Remark(BaseModel):
 class Comment(BaseModel):
     """A remark on an alert."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     comment: Text
 
@@ -101,7 +108,7 @@ class Comment(BaseModel):
 class Shelve(BaseModel):
     """For how long, and why."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     minutes: Annotated[
         float, Field(strict=True, gt=0, le=MAX_SHELF_MINUTES, description="At most 1440, a day.", allow_inf_nan=False)
@@ -118,6 +125,8 @@ def _remark(call: Call) -> str | None:
 @endpoint(Role.VIEWER)
 async def list_iot_alerts(call: Call) -> Answer:
     """Alerts, newest first; unless asked otherwise those that are active or acknowledged."""
+    from shared.alerts.view import alert_line
+
     query = call.params(AlertQuery)
     page = await call.services.alerts.list(query.filter(), limit=query.limit, continuation=query.continuation)
     now = call.services.clock.now()
@@ -193,4 +202,6 @@ async def watch_alerts(past_due: bool, house: Services) -> None:
 
 
 def _details(call: Call, alert: dict[str, Any]) -> Answer:
+    from shared.alerts.view import alert_details
+
     return Answer(alert_details(alert, call.services.clock.now()))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.endpoint import Answer, Call, UtcTime, endpoint
 from shared.access import Role
-from shared.audit import AuditEntry, AuditFilter, Verification
 from shared.clock import iso
 from shared.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from shared.audit import AuditEntry, Verification
 
 bp = func.Blueprint()
 
@@ -25,7 +27,7 @@ _STREAM = r"^[A-Za-z0-9][A-Za-z0-9:._@-]{0,199}$"
 class AuditQuery(BaseModel):
     """Which entries."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     stream: str | None = Field(None, pattern=_STREAM)
     actor: str | None = Field(None, max_length=200, description="The actor's id, e.g. `token:0123456789abcdef`.")
@@ -39,7 +41,7 @@ class AuditQuery(BaseModel):
 class VerifyQuery(BaseModel):
     """Which chain, and what was noted of it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     stream: str | None = Field(None, pattern=_STREAM)
     seq: int | None = Field(None, ge=1, description="Number of an entry that was noted earlier.")
@@ -51,6 +53,8 @@ class VerifyQuery(BaseModel):
 @endpoint(Role.AUDITOR)
 async def list_audit(call: Call) -> Answer:
     """Audit entries, newest first."""
+    from shared.audit import AuditFilter
+
     query = call.params(AuditQuery)
     page = await call.services.audit.entries(
         AuditFilter(actor=query.actor, action=query.action, since=query.since, until=query.until),

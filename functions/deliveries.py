@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.endpoint import Answer, Call, UtcTime, endpoint, queue_worker, timer_worker
 from shared.access import Role
-from shared.callbacks.browse import DeliveryFilter
-from shared.callbacks.document import OPEN, delivery_id
-from shared.callbacks.model import Callback
-from shared.callbacks.standing import status_of
 from shared.clock import iso
 from shared.services import Services
-from shared.storage import Document
+
+if TYPE_CHECKING:
+    from shared.callbacks.browse import DeliveryFilter
+    from shared.callbacks.model import Callback
+    from shared.storage import Document
 
 bp = func.Blueprint()
 
@@ -24,7 +24,7 @@ MOST_PENDING_COUNTED = 1_000
 
 
 class _Filter(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     callback_id: str | None = Field(None, pattern="^[0-9A-Za-z]{1,64}$")
     event_type: str | None = Field(None, max_length=100)
@@ -32,6 +32,8 @@ class _Filter(BaseModel):
     until: UtcTime | None = Field(None, description="Exclusive.")
 
     def filter(self, status: Literal["pending", "confirmed", "discarded"] | None) -> DeliveryFilter:
+        from shared.callbacks.browse import DeliveryFilter
+
         return DeliveryFilter(self.callback_id, status, self.event_type, self.since, self.until)
 
 
@@ -53,7 +55,7 @@ class ReplayRequest(_Filter):
 class CallbackQuery(BaseModel):
     """Which page of callbacks."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     limit: int = Field(100, ge=1, le=1000)
     offset: int = Field(0, ge=0, le=1_000_000)
@@ -140,6 +142,8 @@ async def enable_callback(call: Call) -> Answer:
 
 
 def _health(callback: Callback, pending: int) -> dict[str, Any]:
+    from shared.callbacks.standing import status_of
+
     return {
         "id": callback.id,
         "status": status_of(callback),
@@ -166,6 +170,8 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def _delivery(document: Document) -> dict[str, Any]:
+    from shared.callbacks.document import OPEN, delivery_id
+
     status = document["status"]
     return {
         "id": delivery_id(document["callbackId"], document["id"]),

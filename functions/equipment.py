@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions.endpoint import Answer, Call, endpoint, parse
 from shared.access import Role
 from shared.clock import iso
-from shared.collection.status import ConnectionStatus
-from shared.equipment import Equipment, EquipmentChange, EquipmentFilter, NewEquipment
-from shared.equipment.changes import shown
-from shared.equipment.forms import refuse_read_only
+
+if TYPE_CHECKING:
+    from shared.collection.status import ConnectionStatus
+    from shared.equipment import Equipment
 
 bp = func.Blueprint()
 
@@ -24,7 +24,7 @@ Form = TypeVar("Form", bound=BaseModel)
 class EquipmentQuery(BaseModel):
     """Which machines."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     site: str | None = Field(None, max_length=200)
     iot_enabled: bool | None = None
@@ -38,6 +38,8 @@ class EquipmentQuery(BaseModel):
 @endpoint(Role.ENGINEER)
 async def create_equipment(call: Call) -> Answer:
     """Register a machine."""
+    from shared.equipment import NewEquipment
+
     new = _form(call, NewEquipment)
     equipment, etag = await call.services.equipment.create(new, call.caller)
     return await _answer(call, equipment, etag, status=201)
@@ -47,6 +49,10 @@ async def create_equipment(call: Call) -> Answer:
 @endpoint(Role.VIEWER)
 async def list_equipment(call: Call) -> Answer:
     """Machines, in no particular order."""
+    from shared.collection.status import ConnectionStatus
+    from shared.equipment import EquipmentFilter
+
+    never_read = ConnectionStatus()
     asked = call.params(EquipmentQuery)
     house = call.services
     statuses = await house.health.statuses()
@@ -56,10 +62,10 @@ async def list_equipment(call: Call) -> Answer:
             site=asked.site,
             iot_enabled=asked.iot_enabled,
             search=asked.search,
-            accepts=lambda i: statuses.get(i, _UNKNOWN).status == word,
+            accepts=lambda i: statuses.get(i, never_read).status == word,
         )
     page = await house.equipment.list(wanted, limit=asked.limit, continuation=asked.continuation)
-    machines = [equipment_body(machine, statuses.get(machine.id, _UNKNOWN)) for machine in page.equipment]
+    machines = [equipment_body(machine, statuses.get(machine.id, never_read)) for machine in page.equipment]
     return Answer({"equipment": machines, "continuation": page.continuation})
 
 
@@ -76,6 +82,8 @@ async def read_equipment(call: Call) -> Answer:
 @endpoint(Role.ENGINEER)
 async def change_equipment(call: Call) -> Answer:
     """Change some fields: what is left out stays, `null` puts the default back, `iot_config` is merged."""
+    from shared.equipment import EquipmentChange
+
     change = _form(call, EquipmentChange)
     equipment, etag = await call.services.equipment.change(
         call.route["equipment_id"], change, call.caller, etag=expected_etag(call)
@@ -87,6 +95,9 @@ async def change_equipment(call: Call) -> Answer:
 @endpoint(Role.ENGINEER)
 async def put_equipment(call: Call) -> Answer:
     """Register under this id, or replace what is there; the same call twice is the same as once."""
+    from shared.equipment import NewEquipment
+    from shared.equipment.forms import refuse_read_only
+
     equipment_id = call.route["equipment_id"]
     body = call.json()
     refuse_read_only(body)
@@ -111,11 +122,10 @@ async def delete_equipment(call: Call) -> Answer:
     return Answer(status=204)
 
 
-_UNKNOWN = ConnectionStatus()
-
-
 def equipment_body(equipment: Equipment, status: ConnectionStatus) -> dict[str, Any]:
     """The machine as the API shows it: the guide's fields, never its credentials."""
+    from shared.equipment.changes import shown
+
     return {
         **shown(equipment),
         "iot_connection_status": status.status,
@@ -154,6 +164,8 @@ def _tags(header: str) -> set[str]:
 
 
 def _form(call: Call, model: type[Form]) -> Form:
+    from shared.equipment.forms import refuse_read_only
+
     body = call.json()
     refuse_read_only(body)
     return parse(model, body)

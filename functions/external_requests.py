@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import azure.functions as func
@@ -12,7 +12,9 @@ from functions.endpoint import Answer, Call, endpoint
 from functions.hook_models import ListQuery
 from shared.access import Role
 from shared.errors import InvalidInput
-from shared.platforms.operations1.profile import PROFILE_ID, RequestProfile
+
+if TYPE_CHECKING:
+    from shared.platforms.operations1.profile import RequestProfile
 
 bp = func.Blueprint()
 
@@ -60,6 +62,8 @@ async def get_request_profile(call: Call) -> Answer:
 @endpoint(Role.ENGINEER)
 async def put_request_profile(call: Call) -> Answer:
     """Create or replace a profile; with `If-Match` only if nobody else changed it."""
+    from shared.platforms.operations1.profile import RequestProfile
+
     name = _name(call)
     profile = call.body(RequestProfile)
     etag, new = await call.services.external_requests.profiles.put(
@@ -77,6 +81,8 @@ async def delete_request_profile(call: Call) -> Answer:
 
 
 def _name(call: Call) -> str:
+    from shared.platforms.operations1.profile import PROFILE_ID
+
     name = call.route["profile"]
     if not re.fullmatch(PROFILE_ID, name):
         raise InvalidInput(

@@ -15,10 +15,7 @@ from functions.endpoint import Answer, Call, Handler, endpoint
 from functions.problems import problem
 from shared.access import Role
 from shared.errors import InvalidInput, OvenbridgeError
-from shared.platforms.force_bridge.answers import callback_answer, error_code, page_answer
-from shared.platforms.force_bridge.event import ExternalEvent, event_id
 from shared.platforms.force_bridge.links import BASE
-from shared.platforms.force_bridge.registration import Registration
 
 bp = func.Blueprint()
 
@@ -29,6 +26,8 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 def refusal(error: OvenbridgeError) -> Answer:
     """FORCE Bridge's `code`, `message`, `status`, and beside them the fields of a problem document."""
+    from shared.platforms.force_bridge.answers import error_code
+
     answer = problem(error)
     said = {"code": error_code(type(error)), "message": error.detail, **answer.body}
     return Answer(said, answer.status, answer.headers, answer.content_type)
@@ -50,7 +49,7 @@ def served(path: str, method: str, role: Role) -> Callable[[Handler], Handler]:
 class PageQuery(BaseModel):
     """Which page of the list."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     limit: int = Field(100, ge=1, le=1000)
     offset: int = Field(0, ge=0, le=1_000_000)
@@ -59,6 +58,9 @@ class PageQuery(BaseModel):
 @served("callbacks", "POST", Role.ENGINEER)
 async def create_callback(call: Call) -> Answer:
     """Register a callback; from this answer on it is told."""
+    from shared.platforms.force_bridge.answers import callback_answer
+    from shared.platforms.force_bridge.registration import Registration
+
     wanted = call.body(Registration).wanted()
     callback = await call.services.callbacks.create(wanted, caller=call.caller)
     answer = callback_answer(callback, call.services.settings.base_url)
@@ -68,6 +70,8 @@ async def create_callback(call: Call) -> Answer:
 @served("callbacks", "GET", Role.VIEWER)
 async def list_callbacks(call: Call) -> Answer:
     """All callbacks, oldest first, by limit and offset."""
+    from shared.platforms.force_bridge.answers import page_answer
+
     query = call.params(PageQuery)
     page = await call.services.callbacks.list(offset=query.offset, limit=query.limit)
     base_url = call.services.settings.base_url
@@ -77,6 +81,8 @@ async def list_callbacks(call: Call) -> Answer:
 @served("callbacks/{callback_id}", "GET", Role.VIEWER)
 async def get_callback(call: Call) -> Answer:
     """One callback. Its credentials are never shown."""
+    from shared.platforms.force_bridge.answers import callback_answer
+
     callback = await call.services.callbacks.get(call.route["callback_id"])
     return Answer(callback_answer(callback, call.services.settings.base_url))
 
@@ -91,6 +97,8 @@ async def delete_callback(call: Call) -> Answer:
 @served("events", "POST", Role.OPERATOR)
 async def send_event(call: Call) -> Answer:
     """Tell of an EXTERNAL event. Answered, with an empty body, when it is on disk with its deliveries."""
+    from shared.platforms.force_bridge.event import ExternalEvent, event_id
+
     sent = call.body(ExternalEvent)
     event = sent.event(event_id(call.caller.id, _idempotency_key(call)), call.services.clock.now(), call.correlation_id)
     callbacks = await call.services.events.publish(event)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from functions.endpoint import UtcTime
 from shared.clock import iso
-from shared.inbox import InboundMessage
-from shared.inbox.sources import HookSource, NewHookSource
+
+if TYPE_CHECKING:
+    from shared.inbox import InboundMessage
+    from shared.inbox.sources import HookSource, NewHookSource
 
 __all__ = ["InboxQuery", "ListQuery", "RotateHookSource", "WantedHookSource", "message_json", "source_json"]
 
@@ -18,7 +20,7 @@ __all__ = ["InboxQuery", "ListQuery", "RotateHookSource", "WantedHookSource", "m
 class WantedHookSource(BaseModel):
     """A hook source to create."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     id: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,62}$", description="Stands in the address.")
     name: str = Field("", max_length=100)
@@ -46,6 +48,8 @@ class WantedHookSource(BaseModel):
 
     def wanted(self) -> NewHookSource:
         """As the room wants it."""
+        from shared.inbox.sources import NewHookSource
+
         return NewHookSource(
             id=self.id,
             name=self.name or self.id,
@@ -59,7 +63,7 @@ class WantedHookSource(BaseModel):
 class RotateHookSource(BaseModel):
     """A new path for a source."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     keep_old_seconds: int = Field(3600, ge=0, le=604_800, description="How long the old path still counts.")
 
@@ -67,7 +71,7 @@ class RotateHookSource(BaseModel):
 class ListQuery(BaseModel):
     """Which page."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     limit: int = Field(100, ge=1, le=1000)
     continuation: str | None = Field(None, max_length=2000)

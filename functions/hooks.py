@@ -17,7 +17,6 @@ from functions.hook_models import (
     source_json,
 )
 from shared.access import Role
-from shared.inbox.service import InboxFilter
 from shared.services import Services
 
 bp = func.Blueprint()
@@ -103,6 +102,8 @@ async def delete_hook_source(call: Call) -> Answer:
 @endpoint(Role.VIEWER)
 async def list_inbox(call: Call) -> Answer:
     """What came in, newest first, without bodies."""
+    from shared.inbox.service import InboxFilter
+
     query = call.params(InboxQuery)
     wanted = InboxFilter(**query.model_dump(exclude={"limit", "continuation"}))
     found, place = await call.services.inbox.list(wanted, limit=query.limit, continuation=query.continuation)

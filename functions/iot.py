@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,13 +12,13 @@ from functions.endpoint import Answer, Call, endpoint
 from functions.equipment import expected_etag
 from shared.access import Role
 from shared.clock import iso
-from shared.connectors import Capabilities, ConnectionTest
-from shared.equipment import Equipment, IotConnectionConfig
-from shared.equipment.connection_test import ConnectionTester
 from shared.errors import Conflict, InvalidInput
-from shared.signals import Quality, Reading
-from shared.telemetry.fields import zone_of
-from shared.telemetry.live import signal_view
+
+if TYPE_CHECKING:
+    from shared.connectors import Capabilities, ConnectionTest
+    from shared.equipment import Equipment
+    from shared.equipment.connection_test import ConnectionTester
+    from shared.signals import Reading
 
 bp = func.Blueprint()
 
@@ -26,7 +26,7 @@ bp = func.Blueprint()
 class ConfigQuery(BaseModel):
     """What to do about the connection test."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     test: bool = Field(True, description="false: save without testing.")
     require_connection: bool = Field(False, description="true: save only what can be reached.")
@@ -35,7 +35,7 @@ class ConfigQuery(BaseModel):
 class CapabilitiesQuery(BaseModel):
     """Where from."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     refresh: bool = Field(False, description="true: ask the device now.")
 
@@ -44,6 +44,8 @@ class CapabilitiesQuery(BaseModel):
 @endpoint(Role.ENGINEER)
 async def configure_iot(call: Call) -> Answer:
     """Say how a machine is reached; saved, then tested. A failing test is said, and saved all the same."""
+    from shared.equipment import IotConnectionConfig
+
     asked = call.params(ConfigQuery)
     if asked.require_connection and not asked.test:
         raise InvalidInput("test=false and require_connection=true exclude each other.", field="test")
@@ -75,6 +77,8 @@ async def configure_iot(call: Call) -> Answer:
 @endpoint(Role.ENGINEER)
 async def test_connection(call: Call) -> Answer:
     """Test the stored connection, or the one in the body without saving it."""
+    from shared.equipment import IotConnectionConfig
+
     house, equipment_id = call.services, call.route["equipment_id"]
     if call.raw.strip() not in (b"", b"{}"):
         config = call.body(IotConnectionConfig)
@@ -108,6 +112,8 @@ async def get_capabilities(call: Call) -> Answer:
 
 
 async def _asked_now(call: Call, equipment: Equipment) -> dict[str, Any]:
+    from shared.connectors import ConnectionTest
+
     if equipment.protocol is None:
         raise Conflict(f"{equipment.name} has no IoT configuration yet, so it cannot be asked.")
     form = await call.services.equipment.connector_config(equipment)
@@ -118,6 +124,10 @@ async def _asked_now(call: Call, equipment: Equipment) -> dict[str, Any]:
 
 
 def _capabilities(equipment: Equipment, latest: Reading | None) -> dict[str, Any]:
+    from shared.connectors import Capabilities
+    from shared.signals import Quality
+    from shared.telemetry.fields import zone_of
+
     mapped = equipment.iot_config.get("signals")
     keys = dict.fromkeys(mapped if isinstance(mapped, Mapping) else ())
     if latest is not None:
@@ -150,6 +160,8 @@ def _body(equipment: Equipment, found: Capabilities, source: str, as_of: str | N
 
 async def _test_stored(call: Call, equipment: Equipment) -> ConnectionTest:
     """Whatever is wrong with a stored configuration is the outcome of its test."""
+    from shared.connectors import ConnectionTest
+
     try:
         form = await call.services.equipment.connector_config(equipment, fresh=True)
         return await _tester(call).test(equipment, form)
@@ -158,6 +170,8 @@ async def _test_stored(call: Call, equipment: Equipment) -> ConnectionTest:
 
 
 def _tester(call: Call) -> ConnectionTester:
+    from shared.equipment.connection_test import ConnectionTester
+
     return ConnectionTester(call.services.connectors, call.services.settings.poll_deadline_seconds)
 
 
@@ -171,6 +185,8 @@ def _saved(tested: ConnectionTest | None) -> str:
 
 def test_body(tested: ConnectionTest) -> dict[str, Any]:
     """The guide's result of a connection test, with every signal's value and quality."""
+    from shared.telemetry.live import signal_view
+
     return {
         "success": tested.success,
         "status": tested.status,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -11,9 +11,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from functions.endpoint import Answer, Call, endpoint, queue_worker, timer_worker
 from shared.access import Role
 from shared.clock import iso
-from shared.collection.connection_log import LogEntry
 from shared.errors import InvalidInput
 from shared.services import Services
+
+if TYPE_CHECKING:
+    from shared.collection.connection_log import LogEntry
 
 bp = func.Blueprint()
 
@@ -44,7 +46,7 @@ async def summarise_connections(past_due: bool, house: Services) -> None:
 class LogQuery(BaseModel):
     """What part of the connection log."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     start: AwareDatetime | None = None
     """Inclusive; one day before ``end`` when left out."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.endpoint import Answer, Call, UtcTime, endpoint, timer_worker
 from shared.access import Role
-from shared.collection.status import word_for
 from shared.services import Services
-from shared.telemetry.document import failed
-from shared.telemetry.history import HistoryQuestion, answer_history
-from shared.telemetry.live import Live
+
+if TYPE_CHECKING:
+    from shared.telemetry.live import Live
 
 bp = func.Blueprint()
 
@@ -21,7 +20,7 @@ bp = func.Blueprint()
 class HistoryQuery(BaseModel):
     """Which part of the history, and how summed up."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     start: UtcTime | None = Field(
         None, description="Inclusive; without an offset it is UTC. Default: a day before end."
@@ -38,6 +37,8 @@ class HistoryQuery(BaseModel):
 @endpoint(Role.VIEWER)
 async def get_realtime_data(call: Call) -> Answer:
     """What a machine said last, with its age and quality. Never a live poll; never an old value as a fresh one."""
+    from shared.telemetry.live import Live
+
     house = call.services
     equipment = await house.equipment.known(call.route["equipment_id"])
     latest = await house.readings.latest(equipment.id)
@@ -50,6 +51,8 @@ async def get_realtime_data(call: Call) -> Answer:
 @endpoint(Role.VIEWER)
 async def get_sensor_history(call: Call) -> Answer:
     """Readings by time, or summed up by bucket."""
+    from shared.telemetry.history import HistoryQuestion, answer_history
+
     asked = call.params(HistoryQuery)
     house = call.services
     equipment = await house.equipment.known(call.route["equipment_id"])
@@ -77,6 +80,9 @@ async def roll_up_hours(past_due: bool, house: Services) -> None:
 
 def _connection(live: Live, known: str) -> str:
     """The reading knows better than what this process remembers of the connection; an old reading knows nothing."""
+    from shared.collection.status import word_for
+    from shared.telemetry.document import failed
+
     if live.reading is not None and live.believed:
         return word_for(live.reading.error_code) if failed(live.reading) else "connected"
     return "unknown" if known == "connected" else known

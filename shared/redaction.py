@@ -22,23 +22,25 @@ _NAMES = (
     r"|set-cookie|cookie)"
 )
 
+# Patterns as texts: `re` compiles and keeps them at first use. At start nothing is logged yet, and ten compilations
+# would be a tenth of the cold start.
 # `?code=`, `&sig=`: short names, secrets in an address only.
-_QUERY = re.compile(r"(?i)((?:^|[?&;\"'])(?:code|sig|signature|key|token|password|secret)=)([^&\s\"'<>,;)]+)")
+_QUERY = r"(?i)((?:^|[?&;\"'])(?:code|sig|signature|key|token|password|secret)=)([^&\s\"'<>,;)]+)"
 # name: value, name=value, "name": "value", 'name': b'value', \"name\": \"value\" (JSON inside JSON)
-_FIELD = re.compile(
+_FIELD = (
     rf"(?i)(?<![a-z0-9])({_NAMES}[\\\"']{{0,4}}\s*[:=]\s*)"
     r"(?:\\{1,4}\"(?:.{0,500}?)\\{1,4}\"|b?\"(?:[^\"\\]|\\.)*\"?|b?'(?:[^'\\]|\\.)*'?"
     r"|(?:basic|bearer|token|digest|sharedaccesssignature)\s+[^\s,;}\]\"'&]+|[^\s,;}\]\"'&]+)"
 )
 # ('authorization', 'Bearer ...'): headers as pairs
-_PAIR = re.compile(rf"(?i)(b?[\"']{_NAMES}[\"']\s*,\s*)b?(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')")
-_SCHEME = re.compile(r"(?i)\b(basic|bearer)\s+[a-z0-9+/=._~-]{6,}")
-_USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{0,20}://)[^/\s\"'<>]*@")
-_HOOK = re.compile(r"(?i)(/hooks/[^/\s\"'?]+/)[^/\s\"'?,;)]+")
-_OURS = re.compile(r"(ob_[0-9a-f]{16}_)[A-Za-z0-9_-]{20,}")
-_SIGNING = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
-_JWT = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?")
-_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
+_PAIR = rf"(?i)(b?[\"']{_NAMES}[\"']\s*,\s*)b?(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')"
+_SCHEME = r"(?i)\b(basic|bearer)\s+[a-z0-9+/=._~-]{6,}"
+_USERINFO = r"(?i)(\b[a-z][a-z0-9+.-]{0,20}://)[^/\s\"'<>]*@"
+_HOOK = r"(?i)(/hooks/[^/\s\"'?]+/)[^/\s\"'?,;)]+"
+_OURS = r"(ob_[0-9a-f]{16}_)[A-Za-z0-9_-]{20,}"
+_SIGNING = r"whsec_[A-Za-z0-9+/=_-]+"
+_JWT = r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"
+_PEM = r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
 
 _SECRET_FIELDS = frozenset(
     (
@@ -61,16 +63,16 @@ def redact(text: str) -> str:
     """
     if _SUSPICIOUS.search(text) is None:
         return text
-    text = _PEM.sub(REDACTED, text)
-    text = _USERINFO.sub(rf"\1{REDACTED}@", text)
-    text = _HOOK.sub(rf"\1{REDACTED}", text)
-    text = _OURS.sub(rf"\1{REDACTED}", text)
-    text = _SIGNING.sub(REDACTED, text)
-    text = _JWT.sub(REDACTED, text)
-    text = _PAIR.sub(rf"\1'{REDACTED}'", text)
-    text = _FIELD.sub(rf"\1{REDACTED}", text)
-    text = _SCHEME.sub(rf"\1 {REDACTED}", text)
-    return _QUERY.sub(rf"\1{REDACTED}", text)
+    text = re.sub(_PEM, REDACTED, text)
+    text = re.sub(_USERINFO, rf"\1{REDACTED}@", text)
+    text = re.sub(_HOOK, rf"\1{REDACTED}", text)
+    text = re.sub(_OURS, rf"\1{REDACTED}", text)
+    text = re.sub(_SIGNING, REDACTED, text)
+    text = re.sub(_JWT, REDACTED, text)
+    text = re.sub(_PAIR, rf"\1'{REDACTED}'", text)
+    text = re.sub(_FIELD, rf"\1{REDACTED}", text)
+    text = re.sub(_SCHEME, rf"\1 {REDACTED}", text)
+    return re.sub(_QUERY, rf"\1{REDACTED}", text)
 
 
 def masked(value: Any) -> Any:

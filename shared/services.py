@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shared.clock import Clock, SystemClock
-from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.access.identify import Access
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from shared.platforms.operations1.requests import ExternalRequests
     from shared.readiness import Readiness
     from shared.secrets import Vault
+    from shared.settings import Settings
     from shared.sqlite_file import SqliteFile
     from shared.storage import DocumentStore
     from shared.telemetry.readings import Readings
@@ -308,6 +308,8 @@ def services() -> Services:
     """The services of this process, built from the environment on first use."""
     global _services
     if _services is None:
+        from shared.settings import Settings
+
         _services = Services(Settings.from_environment())
     return _services
 

@@ -32,7 +32,6 @@ from shared.events.catalogue import ALERT_ACKNOWLEDGED, ALERT_RAISED, ALERT_RESO
 from shared.storage import Document
 
 __all__ = [
-    "MAX_SHELF_MINUTES",
     "acknowledge",
     "alert_id",
     "cleared",
@@ -48,7 +47,6 @@ __all__ = [
     "unshelve",
 ]
 
-MAX_SHELF_MINUTES = 24 * 60
 MAX_COMMENTS = 200
 MAX_HISTORY = 200
 MAX_TEXT = 500

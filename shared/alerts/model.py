@@ -9,6 +9,7 @@ from shared.signals import Value
 
 __all__ = [
     "ERROR_WORDS",
+    "MAX_SHELF_MINUTES",
     "AlertState",
     "AlertType",
     "Direction",
@@ -21,6 +22,10 @@ __all__ = [
     "is_temperature",
     "status_of",
 ]
+
+
+MAX_SHELF_MINUTES = 24 * 60
+"""Nobody puts an alert away for longer than a day."""
 
 
 class Kind(StrEnum):

@@ -16,7 +16,7 @@ from shared.alerts.units import inside, inside_difference, limit_is_difference, 
 from shared.errors import FieldProblem, InvalidInput
 from shared.signals import Value
 
-__all__ = ["GateForm", "RuleForm", "as_written", "from_document", "read_form", "to_document"]
+__all__ = ["GateForm", "NewRule", "RuleForm", "as_written", "from_document", "read_form", "to_document"]
 
 WEEK = 604_800.0
 DAY = 86_400.0
@@ -24,6 +24,8 @@ MAX_TEXT = 200
 MAX_GATES = 20
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e9, le=1e9)]
+MachineId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+ProfileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Signal = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,127}$")]
 
 
@@ -80,6 +82,13 @@ class RuleForm(BaseModel):
     enabled: StrictBool | None = None
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     message: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+
+
+class NewRule(RuleForm):
+    """A rule for one machine, or for all machines of a profile."""
+
+    equipment_id: MachineId | None = None
+    profile: ProfileName | None = None
 
 
 _KIND_DEFAULTS: Mapping[Kind, Mapping[str, Any]] = {

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from functions.alert_rules import NewRule
+from shared.alerts.rule_forms import NewRule
 from functions.call import parse
 from shared import json_text
 from shared.alerts.defaults import BUILT_IN_RULES
 from shared.alerts.handling import LOOKED_AT
-from shared.alerts.lifecycle import MAX_SHELF_MINUTES
-from shared.alerts.model import ERROR_WORDS, RUNNING_WORDS, AlertState, AlertType, Kind, status_of
+from shared.alerts.model import ERROR_WORDS, MAX_SHELF_MINUTES, RUNNING_WORDS, AlertState, AlertType, Kind, status_of
 from shared.alerts.presets import PRESETS
 from shared.alerts.rule_forms import read_form
 
