@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from shared.alerts.rule_forms import NewRule
 from functions.call import parse
 from shared import json_text
 from shared.alerts.defaults import BUILT_IN_RULES
 from shared.alerts.handling import LOOKED_AT
 from shared.alerts.model import ERROR_WORDS, MAX_SHELF_MINUTES, RUNNING_WORDS, AlertState, AlertType, Kind, status_of
 from shared.alerts.presets import PRESETS
-from shared.alerts.rule_forms import read_form
+from shared.alerts.rule_forms import NewRule, read_form
 
 TEXT = (Path(__file__).parents[3] / "docs" / "alerts.md").read_text("utf-8")
 EXAMPLES = [json_text.load(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]

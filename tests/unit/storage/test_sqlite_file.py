@@ -375,7 +375,7 @@ async def test_a_slow_reader_does_not_put_back_what_was_changed(tmp_path: Path, 
         assert go_on.wait(10)
         look(rows, mark)
 
-    store._cache.fill = late  # type: ignore[assignment]
+    store._cache.fill = late  # type: ignore[method-assign]
     reading = asyncio.create_task(store.read("equipment", ("a",), "a"))
     await asyncio.to_thread(began.wait, 10)
     await store.patch("equipment", ("a",), "a", [SetPath("n", 1)])
