@@ -13,7 +13,7 @@ from datetime import datetime
 from shared.callbacks.document import CONTAINER, DISCARDED, PENDING, QUEUE, first_wakes, new_delivery
 from shared.callbacks.model import Callback, State
 from shared.clock import Clock, iso
-from shared.events import Event
+from shared.events import Accepted, Event
 from shared.messaging import Queue
 from shared.observability import correlation_id
 from shared.storage import Document, DocumentStore
@@ -58,16 +58,24 @@ class FanOut:
         self._clock = clock
         self._just_made = just_made
 
-    async def tell(self, event: Event, callbacks: Sequence[Callback]) -> int:
-        """Durable when it returns; for how many callbacks a delivery waits. Idempotent by the event's id."""
+    async def tell(self, event: Event, callbacks: Sequence[Callback]) -> Accepted:
+        """Durable when it returns; for how many callbacks a delivery waits, and how they are woken. Idempotent by the
+        event's id."""
         stored_event = event.to_document()
         small = len(callbacks) <= JustMade.MOST and _small(event)
-        waiting = 0
+        waiting: list[Document] = []
         for start in range(0, len(callbacks), TOGETHER):
             waiting += await self._some(stored_event, callbacks[start : start + TOGETHER], keep=small)
-        return waiting
 
-    async def _some(self, event: Document, callbacks: Sequence[Callback], *, keep: bool) -> int:
+        async def wake() -> None:
+            # Those that were there already are woken too: whoever made them may have died before sending.
+            messages = first_wakes(waiting)
+            for start in range(0, len(messages), TOGETHER):
+                await self._queue.send(QUEUE, messages[start : start + TOGETHER])
+
+        return Accepted(len(waiting), wake)
+
+    async def _some(self, event: Document, callbacks: Sequence[Callback], *, keep: bool) -> list[Document]:
         now, correlation = self._clock.now(), correlation_id()
         documents = [new_delivery(callback.id, event, now, correlation) for callback in callbacks]
         for document, callback in zip(documents, callbacks, strict=True):
@@ -79,9 +87,7 @@ class FanOut:
             for document, made in zip(documents, fresh, strict=True):
                 if made and document["status"] == PENDING:
                     self._just_made.keep(document)
-        # Those that were there already are woken too: whoever made them may have died before sending.
-        await self._queue.send(QUEUE, first_wakes(waiting))
-        return len(waiting)
+        return waiting
 
 
 def discard_as_made(callback: Callback, now: datetime) -> Document:

@@ -23,7 +23,7 @@ from shared.callbacks.sealed import Sealed
 from shared.callbacks.standing import Standing
 from shared.clock import Clock, iso
 from shared.errors import Conflict, InvalidInput, NotFound, OvenbridgeError, PreconditionFailed
-from shared.events import Event
+from shared.events import Accepted, Event
 from shared.events.catalogue import TEST
 from shared.ids import new_id
 from shared.messaging import Queue
@@ -69,16 +69,16 @@ class Callbacks:
 
     # Telling -----------------------------------------------------------------------------------------------------
 
-    async def accept(self, event: Event) -> int:
-        """Make a delivery for every callback that wants this event; durable and on its way when it returns.
+    async def accept(self, event: Event) -> Accepted:
+        """Make a delivery for every callback that wants this event; durable when it returns, and then to be woken.
 
-        Idempotent by the event's id. Returns for how many callbacks.
+        Idempotent by the event's id. Should the waking get lost, the sweep finds the deliveries.
 
         Raises:
-            Unavailable: store or queue are away; publish again.
+            Unavailable: the store is away; publish again.
         """
         wanted = await self._directory.matching(event)
-        return await self._fan_out.tell(event, wanted) if wanted else 0
+        return await self._fan_out.tell(event, wanted) if wanted else Accepted(0)
 
     async def find(self, callback_id: str) -> Callback | None:
         """The registration as this process knows it; ``None``: gone."""
@@ -101,7 +101,9 @@ class Callbacks:
             data={"message": "A test from Ovenbridge; nothing happened.", "requested_by": caller.name},
             correlation_id=correlation_id(),
         )
-        await self._fan_out.tell(event, [callback])
+        accepted = await self._fan_out.tell(event, [callback])
+        if accepted.wake is not None:
+            await accepted.wake()
         return delivery_id(callback.id, f"d:{event.id}")
 
     # Registering -------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Events: what happened, the catalogue of types, and publishing."""
 
 from shared.events.model import Event
-from shared.events.publish import EventLog, Subscriber
+from shared.events.publish import Accepted, EventLog, Subscriber
 
-__all__ = ["Event", "EventLog", "Subscriber"]
+__all__ = ["Accepted", "Event", "EventLog", "Subscriber"]

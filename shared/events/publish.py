@@ -8,7 +8,8 @@ idempotent by the event's id, so doing it twice tells nobody twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,13 +18,23 @@ from shared.errors import Conflict
 from shared.events.model import Event
 from shared.storage import Document, DocumentStore
 
-__all__ = ["EventLog", "Subscriber"]
+__all__ = ["Accepted", "EventLog", "Subscriber"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A subscriber has the event on disk."""
+
+    targets: int
+    """For how many."""
+    wake: Callable[[], Awaitable[None]] | None = None
+    """What remains to be done so that it goes on at once. It may be lost: the subscriber finds out by itself."""
 
 
 class Subscriber(Protocol):
     """Somebody who wants to be handed every event. Must be idempotent by ``event.id``."""
 
-    async def accept(self, event: Event) -> int:
+    async def accept(self, event: Event) -> Accepted | int:
         """Take the event durably; answers for how many targets."""
         ...
 
@@ -39,9 +50,17 @@ class EventLog:
     async def publish(self, event: Event) -> int:
         """Tell everybody; durable when it returns. Returns the number of targets it was queued for."""
         targets = 0
+        wakes: list[Awaitable[None]] = []
         for subscriber in self.subscribers:
-            targets += await subscriber.accept(event)
-        await self._log(event)
+            accepted = await subscriber.accept(event)
+            if isinstance(accepted, int):
+                targets += accepted
+                continue
+            targets += accepted.targets
+            if accepted.wake is not None:
+                wakes.append(accepted.wake())
+        # Every subscriber has it on disk by now, so it may stand in the log while they are being woken.
+        await asyncio.gather(self._log(event), *wakes) if wakes else await self._log(event)
         return targets
 
     async def _log(self, event: Event) -> None:
