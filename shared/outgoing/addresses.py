@@ -50,6 +50,8 @@ _NEVER: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
         ("fd00:ec2::/32", "a cloud metadata address"),
         ("fd20:ce::254/128", "a cloud metadata address"),
         ("2001::/32", "a Teredo tunnel address"),
+        # Where in it the IPv4 address stands is up to its operator (RFC 8215): nobody can judge what is inside.
+        ("64:ff9b:1::/48", "a local NAT64 address"),
     )
 )
 
@@ -59,7 +61,6 @@ _EMBEDDING_V4: tuple[tuple[IPv6Network, int, str], ...] = tuple(
         ("::ffff:0:0/96", 0, "IPv4-mapped"),
         ("::ffff:0:0:0/96", 0, "IPv4-translated"),
         ("64:ff9b::/96", 0, "NAT64"),
-        ("64:ff9b:1::/48", 0, "NAT64"),
         ("2002::/16", 80, "6to4"),
         ("::/96", 0, "IPv4-compatible"),
     )

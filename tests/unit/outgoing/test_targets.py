@@ -333,6 +333,8 @@ _LOW_64 = IPv6Network("::/64")
 @example(ip_address("ff02::1"))
 @example(ip_address("::1"))
 @example(ip_address("fec0::"))
+@example(ip_address("64:ff9b:1:1b48:8954:8ebc:100:0"))
+@example(ip_address("64:ff9b:1::808:808"))
 def test_v6_never_passes_what_the_library_already_calls_special(address: IPv6Address) -> None:
     reach = judge(address).reach
     if address.is_link_local or address.is_multicast or address.is_unspecified:
