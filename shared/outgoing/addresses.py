@@ -50,22 +50,22 @@ _NEVER: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
         ("fd00:ec2::/32", "a cloud metadata address"),
         ("fd20:ce::254/128", "a cloud metadata address"),
         ("2001::/32", "a Teredo tunnel address"),
+        ("2002::/16", "a 6to4 tunnel address"),
         # Where in it the IPv4 address stands is up to its operator (RFC 8215): nobody can judge what is inside.
         ("64:ff9b:1::/48", "a local NAT64 address"),
     )
 )
 
-_EMBEDDING_V4: tuple[tuple[IPv6Network, int, str], ...] = tuple(
-    (IPv6Network(network), shift, what)
-    for network, shift, what in (
-        ("::ffff:0:0/96", 0, "IPv4-mapped"),
-        ("::ffff:0:0:0/96", 0, "IPv4-translated"),
-        ("64:ff9b::/96", 0, "NAT64"),
-        ("2002::/16", 80, "6to4"),
-        ("::/96", 0, "IPv4-compatible"),
+_EMBEDDING_V4: tuple[tuple[IPv6Network, str], ...] = tuple(
+    (IPv6Network(network), what)
+    for network, what in (
+        ("::ffff:0:0/96", "IPv4-mapped"),
+        ("::ffff:0:0:0/96", "IPv4-translated"),
+        ("64:ff9b::/96", "NAT64"),
+        ("::/96", "IPv4-compatible"),
     )
 )
-"""IPv6 ranges that carry an IPv4 address so many bits from the right; the one inside is judged."""
+"""IPv6 ranges that carry an IPv4 address in their last 32 bits; the one inside is judged."""
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 """All that is public (RFC 4291); ``ipaddress`` calls site-local and unassigned space global too."""
@@ -88,9 +88,9 @@ def judge(address: Address) -> Verdict:
         if address in network:
             return Verdict(Reach.NEVER, what)
     if isinstance(address, IPv6Address) and address != IPv6Address("::1"):
-        for carrier, shift, form in _EMBEDDING_V4:
+        for carrier, form in _EMBEDDING_V4:
             if address in carrier:
-                inside = judge(IPv4Address((int(address) >> shift) & 0xFFFF_FFFF))
+                inside = judge(IPv4Address(int(address) & 0xFFFF_FFFF))
                 return Verdict(inside.reach, f"the {form} form of {inside.what}")
     if address.is_loopback:
         return Verdict(Reach.PRIVATE, "a loopback address (this machine itself)")

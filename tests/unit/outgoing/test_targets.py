@@ -44,6 +44,8 @@ NEVER = [
     "64:ff9b:1::a9fe:a9fe",
     "2002:a9fe:a9fe::",
     "2002:a83f:8110::1",
+    "2002:a00:5::1",
+    "64:ff9b:1::808:808",
     "::169.254.169.254",
     "64:ff9b::e000:1",
     "2001:0:4136:e378:8000:63bf:3fff:fdd2",
@@ -61,7 +63,6 @@ PRIVATE = [
     "4000::1",
     "::ffff:10.0.0.5",
     "64:ff9b::a00:5",
-    "2002:a00:5::1",
     "::ffff:127.0.0.1",
 ]
 PUBLIC = ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "64:ff9b::5db8:d822", "::ffff:93.184.216.34"]
@@ -319,9 +320,10 @@ def test_v4_and_all_its_disguises_agree(address: IPv4Address) -> None:
     for disguised in (
         (0xFFFF << 32) | number,  # ::ffff:a.b.c.d
         (0x64FF9B << 96) | number,  # 64:ff9b::a.b.c.d
-        (0x2002 << 112) | (number << 80) | 1,  # 2002:aabb:ccdd::1
     ):
         assert judge(IPv6Address(disguised)).reach is expected, IPv6Address(disguised)
+    tunnelled = IPv6Address((0x2002 << 112) | (number << 80) | 1)  # 2002:aabb:ccdd::1
+    assert judge(tunnelled).reach is Reach.NEVER
 
 
 _LOW_64 = IPv6Network("::/64")
