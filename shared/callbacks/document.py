@@ -71,9 +71,8 @@ class Wake(NamedTuple):
     attempt: int
 
 
-def new_delivery(callback_id: str, event: dict[str, Any], now: datetime, correlation: str | None = None) -> Document:
-    """The document of a new delivery. ``event`` is the event's stored form (claim check)."""
-    moment = iso(now)
+def new_delivery(callback_id: str, event: dict[str, Any], moment: str, correlation: str | None = None) -> Document:
+    """The document of a new delivery, made at ``moment`` (ISO). ``event`` is its stored form (claim check)."""
     return {
         "correlationId": event.get("correlationId", correlation),
         "id": f"d:{event['eventId']}",

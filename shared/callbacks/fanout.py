@@ -6,9 +6,10 @@ What if the process dies in between? The publisher got no answer and publishes a
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import datetime
+from functools import partial
 
 from shared.callbacks.document import CONTAINER, DISCARDED, PENDING, QUEUE, first_wakes, new_delivery
 from shared.callbacks.model import Callback, State
@@ -59,43 +60,51 @@ class FanOut:
         self._just_made = just_made
 
     async def tell(self, event: Event, callbacks: Sequence[Callback]) -> Accepted:
-        """Durable when it returns; for how many callbacks a delivery waits, and how they are woken. Idempotent by the
-        event's id."""
+        """For how many callbacks a delivery waits, and what is left to do. Idempotent by the event's id."""
+        documents = self._documents(event, callbacks)
+        waiting = [document for document in documents if document["status"] == PENDING]
+        keep = len(documents) <= JustMade.MOST and _small(event)
+        if len(documents) <= TOGETHER and self._queue.follows(self._store):
+            # One log: the documents and then the messages, in one commit most of the time. Not where it takes several
+            # calls: a message must not overtake a document that has not even been asked for.
+            async def create_and_wake() -> None:
+                await asyncio.gather(self._create(documents, keep=keep), self._wake(waiting))
+
+            return Accepted(len(waiting), create_and_wake)
+        await self._create(documents, keep=keep)
+        return Accepted(len(waiting), partial(self._wake, waiting))
+
+    def _documents(self, event: Event, callbacks: Sequence[Callback]) -> list[Document]:
         stored_event = event.to_document()
-        small = len(callbacks) <= JustMade.MOST and _small(event)
-        waiting: list[Document] = []
-        for start in range(0, len(callbacks), TOGETHER):
-            waiting += await self._some(stored_event, callbacks[start : start + TOGETHER], keep=small)
-
-        async def wake() -> None:
-            # Those that were there already are woken too: whoever made them may have died before sending.
-            messages = first_wakes(waiting)
-            for start in range(0, len(messages), TOGETHER):
-                await self._queue.send(QUEUE, messages[start : start + TOGETHER])
-
-        return Accepted(len(waiting), wake)
-
-    async def _some(self, event: Document, callbacks: Sequence[Callback], *, keep: bool) -> list[Document]:
         now, correlation = self._clock.now(), correlation_id()
-        documents = [new_delivery(callback.id, event, now, correlation) for callback in callbacks]
+        moment = iso(now)
+        documents = [new_delivery(callback.id, stored_event, moment, correlation) for callback in callbacks]
         for document, callback in zip(documents, callbacks, strict=True):
             if callback.state is State.DISABLED:
-                document.update(discard_as_made(callback, now))
-        waiting = [document for document in documents if document["status"] == PENDING]
-        fresh = await self._store.create_each(CONTAINER, documents)
-        if keep:
-            for document, made in zip(documents, fresh, strict=True):
-                if made and document["status"] == PENDING:
+                document.update(discard_as_made(callback, moment))
+        return documents
+
+    async def _create(self, documents: Sequence[Document], *, keep: bool) -> None:
+        for start in range(0, len(documents), TOGETHER):
+            some = documents[start : start + TOGETHER]
+            fresh = await self._store.create_each(CONTAINER, some)
+            for document, made in zip(some, fresh, strict=True):
+                if keep and made and document["status"] == PENDING:
                     self._just_made.keep(document)
-        return waiting
+
+    async def _wake(self, documents: Sequence[Document]) -> None:
+        """Those that were there already are woken too: whoever made them may have died before sending."""
+        messages = first_wakes(documents)
+        for start in range(0, len(messages), TOGETHER):
+            await self._queue.send(QUEUE, messages[start : start + TOGETHER])
 
 
-def discard_as_made(callback: Callback, now: datetime) -> Document:
+def discard_as_made(callback: Callback, moment: str) -> Document:
     """A disabled callback is told nothing, but nothing is lost either: it can be replayed."""
     return {
         "status": DISCARDED,
         "nextAttemptAt": None,
-        "doneAt": iso(now),
+        "doneAt": moment,
         "discardReason": "callback_disabled",
         "discardDetail": f"The callback is disabled ({callback.disabled_reason or 'by hand'}); enable it, then replay.",
     }

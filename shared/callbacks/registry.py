@@ -70,7 +70,7 @@ class Callbacks:
     # Telling -----------------------------------------------------------------------------------------------------
 
     async def accept(self, event: Event) -> Accepted:
-        """Make a delivery for every callback that wants this event; durable when it returns, and then to be woken.
+        """Make a delivery for every callback that wants this event, and wake it with ``finish``.
 
         Idempotent by the event's id. Should the waking get lost, the sweep finds the deliveries.
 
@@ -102,8 +102,8 @@ class Callbacks:
             correlation_id=correlation_id(),
         )
         accepted = await self._fan_out.tell(event, [callback])
-        if accepted.wake is not None:
-            await accepted.wake()
+        if accepted.finish is not None:
+            await accepted.finish()
         return delivery_id(callback.id, f"d:{event.id}")
 
     # Registering -------------------------------------------------------------------------------------------------

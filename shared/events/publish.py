@@ -23,19 +23,19 @@ __all__ = ["Accepted", "EventLog", "Subscriber"]
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A subscriber has the event on disk."""
+    """A subscriber has taken the event."""
 
     targets: int
     """For how many."""
-    wake: Callable[[], Awaitable[None]] | None = None
-    """What remains to be done so that it goes on at once. It may be lost: the subscriber finds out by itself."""
+    finish: Callable[[], Awaitable[None]] | None = None
+    """What remains to be done. It begins before the event is written into the log, and beside it."""
 
 
 class Subscriber(Protocol):
     """Somebody who wants to be handed every event. Must be idempotent by ``event.id``."""
 
     async def accept(self, event: Event) -> Accepted | int:
-        """Take the event durably; answers for how many targets."""
+        """Take the event, durably once ``finish`` is done too; answers for how many targets."""
         ...
 
 
@@ -50,17 +50,19 @@ class EventLog:
     async def publish(self, event: Event) -> int:
         """Tell everybody; durable when it returns. Returns the number of targets it was queued for."""
         targets = 0
-        wakes: list[Awaitable[None]] = []
+        rest: list[Awaitable[None]] = []
         for subscriber in self.subscribers:
             accepted = await subscriber.accept(event)
             if isinstance(accepted, int):
                 targets += accepted
                 continue
             targets += accepted.targets
-            if accepted.wake is not None:
-                wakes.append(accepted.wake())
-        # Every subscriber has it on disk by now, so it may stand in the log while they are being woken.
-        await asyncio.gather(self._log(event), *wakes) if wakes else await self._log(event)
+            if accepted.finish is not None:
+                rest.append(accepted.finish())
+        if rest:
+            await asyncio.gather(*rest, self._log(event))
+        else:
+            await self._log(event)
         return targets
 
     async def _log(self, event: Event) -> None:

@@ -73,6 +73,12 @@ class Queue(Protocol):
         unknown queue)."""
         ...
 
+    def follows(self, store: object) -> bool:
+        """Do this queue and this store write one log, in the order of asking? Then no message can be seen before what
+        was asked of the store earlier is on disk, and nobody need wait for that before sending. Otherwise: state
+        first, then the message."""
+        ...
+
     async def check(self) -> None:
         """Can we send? Returns, or raises ``Unavailable`` with what to do. For the readiness probe."""
         ...

@@ -67,6 +67,10 @@ class SqliteQueue:
         if checked:
             await self._file.write(self._writes, Put(queue, checked, now))
 
+    def follows(self, store: object) -> bool:
+        """See the port."""
+        return getattr(store, "file", None) is self._file
+
     async def check(self) -> None:
         """See the port."""
         await self._file.write(self._writes, None)

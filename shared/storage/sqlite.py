@@ -60,6 +60,11 @@ class SqliteStore:
         file.retain()
         file.when_idle(self._purge)
 
+    @property
+    def file(self) -> SqliteFile:
+        """What it writes to, in the order of asking."""
+        return self._file
+
     # Writing -----------------------------------------------------------------------------------------------------
 
     async def create(self, container: str, document: Document) -> Stored:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shared.callbacks.document import CONTAINER, QUEUE, new_delivery
+from shared.clock import iso
 from shared.events import Event
 from tests.unit.callbacks.conftest import Stage
 
@@ -73,7 +74,7 @@ async def test_more_than_a_page(stage: Stage) -> None:
     moment = stage.clock.now() - timedelta(seconds=100)
     for n in range(250):
         event = Event(id=f"L{n}", type="EXTERNAL", timestamp=moment).to_document()
-        await stage.house.store.create(CONTAINER, new_delivery(callback.id, event, moment))
+        await stage.house.store.create(CONTAINER, new_delivery(callback.id, event, iso(moment)))
     assert await stage.house.deliveries.sweep() == 250
     await stage.settle()
     assert len(stage.receiver.ids()) == 250
@@ -84,7 +85,7 @@ async def test_deliveries_of_a_callback_that_is_gone_end_with_a_reason(stage: St
     """Left by a process that died while another one deleted the callback."""
     moment = stage.clock.now() - timedelta(seconds=100)
     event = Event(id="L", type="EXTERNAL", timestamp=moment).to_document()
-    await stage.house.store.create(CONTAINER, new_delivery("F" * 32, event, moment))
+    await stage.house.store.create(CONTAINER, new_delivery("F" * 32, event, iso(moment)))
     assert await stage.house.deliveries.sweep() == 1
     await stage.settle()
     document = (await stage.house.store.read(CONTAINER, ("F" * 32,), "d:L")).document
