@@ -170,7 +170,7 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def _delivery(document: Document) -> dict[str, Any]:
-    from shared.callbacks.document import OPEN, delivery_id
+    from shared.callbacks.document import CONFIRMED, OPEN, delivery_id
 
     status = document["status"]
     return {
@@ -181,7 +181,7 @@ def _delivery(document: Document) -> dict[str, Any]:
         "status": "pending" if status in OPEN else status,
         "created_at": document["createdAt"],
         "next_attempt_at": document.get("nextAttemptAt"),
-        "done_at": document.get("doneAt"),
+        "done_at": document["attempts"][-1]["at"] if status == CONFIRMED else document.get("doneAt"),
         "discard_reason": document.get("discardReason"),
         "discard_detail": document.get("discardDetail"),
         "replayed_at": document.get("replayedAt"),

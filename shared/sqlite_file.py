@@ -35,6 +35,13 @@ SCHEMA_VERSION = 1
 BATCH = 512
 """So many operations share one commit at most: keeps a transaction, and with it the wait, short."""
 
+CROWD = 8
+"""With more operations than this in the usual commit the writer waits a moment for others before it begins."""
+
+GATHER_SECONDS = 0.001
+"""How long. Measured on deliveries: a third fewer commits, a fifth less processor time, a tenth more throughput; 4 ms
+gain nothing more and cost latency. A quiet store never waits."""
+
 IDLE_SECONDS = 0.25
 """The writer takes care of upkeep when nothing came for so long,"""
 MORE_SECONDS = 0.05
@@ -223,8 +230,13 @@ class SqliteFile:
     def _write_forever(self) -> None:
         pause = IDLE_SECONDS
         tidied = time.monotonic()
+        usual = 0.0
         while True:
             batch, stopping = self._writes.take(BATCH, pause)
+            if batch and not stopping and usual > CROWD and len(batch) < BATCH:
+                time.sleep(GATHER_SECONDS)
+                batch += self._writes.take_more(BATCH - len(batch))
+            usual = 0.75 * usual + 0.25 * len(batch)
             if batch:
                 pause = IDLE_SECONDS
                 if self._moved_mostly:

@@ -99,6 +99,20 @@ class Mailbox:
             except Empty:
                 return batch, stopping
 
+    def take_more(self, most: int) -> list[Entry]:
+        """What has come in since, without waiting; stops when there is ``most`` or word to stop."""
+        batch: list[Entry] = []
+        while len(batch) < most and not self.stopping:
+            try:
+                bundle = self._bundles.get_nowait()
+            except Empty:
+                break
+            if bundle is None:
+                self._bundles.put(None)
+                break
+            batch += bundle
+        return batch
+
 
 class Desk:
     """Where the callers on one loop leave work for one thread.

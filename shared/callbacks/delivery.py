@@ -78,6 +78,7 @@ class Deliveries:
         self._lanes = Lanes()
         self._unconfirmed = Unconfirmed(store)
         self._in_hand: set[tuple[str, str]] = set()
+        self._seen = 0
         self._sweep = Sweep(store, queue, callbacks, clock)
         self.browse = Browse(store, queue, callbacks, audit, clock)
 
@@ -128,7 +129,9 @@ class Deliveries:
             # Somebody wrote the next attempt and perhaps died before scheduling it. Doing so again is harmless: if
             # the message is there already, the queue drops this one by its id.
             return wake(document, document["attempt"], at=due_at(document))
-        self._sweep.saw(document)
+        self._seen += 1
+        if self._seen & 15 == 0:  # one of sixteen tells how late deliveries are
+            self._sweep.saw(document)
         callback = await self._callbacks.find(called.callback_id)
         if callback is None:
             await self._give_up(document, "callback_deleted", "The callback was deleted.")
@@ -166,7 +169,7 @@ class Deliveries:
         now = self._clock.now()
         if outcome.confirmed:
             self._callbacks.standing.succeeded(callback.id, now)
-            await self._confirm(document, outcome, now)
+            await self._confirm(document, outcome)
             return None
         self._callbacks.standing.failed(callback.id, now)
         log.info(
@@ -184,9 +187,10 @@ class Deliveries:
             return None
         return await self._schedule(callback, document, outcome, now)
 
-    async def _confirm(self, document: Document, outcome: Outcome, now: datetime) -> None:
+    async def _confirm(self, document: Document, outcome: Outcome) -> None:
+        partition = (document["callbackId"],)
         try:
-            await self._patch(document, confirmed(document, outcome.tried, now))
+            await self._store.patch(CONTAINER, partition, document["id"], confirmed(document, outcome.tried))
         except NotFound:
             log.info("Delivery %s was confirmed and is no longer in the store.", document["id"])
         if document["status"] == RETRYING:
@@ -244,9 +248,6 @@ class Deliveries:
         except NotFound:
             log.warning("A message names a delivery that is not there (any more): %s", called.document_id)
             return None
-
-    async def _patch(self, document: Document, operations: Sequence[PatchOperation]) -> None:
-        await self._store.patch(CONTAINER, (document["callbackId"],), document["id"], operations)
 
     async def _patch_as_read(self, document: Document, operations: Sequence[PatchOperation]) -> bool:
         """Only if it still stands as it was read; otherwise somebody else brought it on."""

@@ -158,17 +158,12 @@ _IS_CONFIRMED = SetPath("status", CONFIRMED)
 _NEVER_DUE = SetPath("nextAttemptAt", None)
 
 
-def confirmed(document: Document, tried: dict[str, Any], now: datetime) -> Sequence[PatchOperation]:
-    """A receiver said yes. Unconditional: whatever stands there, it has arrived."""
-    operations = [
-        _IS_CONFIRMED,
-        _NEVER_DUE,
-        SetPath("doneAt", iso(now)),
-        SetPath("attempts", logged(document, tried)),
-    ]
+def confirmed(document: Document, tried: dict[str, Any]) -> Sequence[PatchOperation]:
+    """A receiver said yes. Unconditional: whatever stands there, it has arrived. When, its last try says."""
+    operations = [_IS_CONFIRMED, _NEVER_DUE, SetPath("attempts", logged(document, tried))]
     if "discardReason" in document or document["status"] != PENDING:
         # It may have been dropped as the oldest while it was under way.
-        operations += (SetPath("discardReason", None), SetPath("discardDetail", None))
+        operations += (SetPath("discardReason", None), SetPath("discardDetail", None), SetPath("doneAt", None))
     return operations
 
 

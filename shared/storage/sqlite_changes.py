@@ -207,7 +207,7 @@ def _patch(table: Table, partition: str, operation: Patch, new_etag: Callable[[]
     return place, rule
 
 
-Changes = list[tuple[list[str], PatchOperation]]
+Changes = list[tuple[Sequence[str], PatchOperation]]
 
 
 def _checked_changes(table: Table, operations: Sequence[PatchOperation]) -> Changes:
@@ -241,7 +241,7 @@ def _checked_change(operation: PatchOperation) -> PatchOperation:
     raise InvalidInput(f"{type(operation).__name__} is no patch operation.", field="operations")
 
 
-def _check_when(place: Place, document: Document, when: Sequence[tuple[list[str], str, Any]]) -> None:
+def _check_when(place: Place, document: Document, when: Sequence[tuple[Sequence[str], str, Any]]) -> None:
     for keys, path, expected in when:
         value: Any = document
         for key in keys:
@@ -264,7 +264,7 @@ def _same(value: Any, expected: Any) -> bool:
     return bool(value == expected)
 
 
-def _apply_change(document: Document, keys: list[str], operation: PatchOperation) -> None:
+def _apply_change(document: Document, keys: Sequence[str], operation: PatchOperation) -> None:
     holder: Any = document
     for key in keys[:-1]:
         holder = holder.get(key) if isinstance(holder, dict) else None

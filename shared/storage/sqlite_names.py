@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from shared.errors import InvalidInput
 from shared.storage.port import PartitionKey
@@ -67,16 +68,21 @@ def _wrong_levels(table: Table) -> InvalidInput:
     )
 
 
-def path_keys(path: object) -> list[str]:
+def path_keys(path: object) -> tuple[str, ...]:
     """The keys of a dotted path.
 
     Raises:
         InvalidInput: it is no path.
     """
-    keys = path.split(".") if isinstance(path, str) else []
-    if not 1 <= len(keys) <= MAX_DEPTH or not all(_KEY.fullmatch(key) for key in keys):
+    return _split(path if isinstance(path, str) else "")
+
+
+@lru_cache(maxsize=1_024)
+def _split(path: str) -> tuple[str, ...]:
+    keys = path.split(".")
+    if len(keys) > MAX_DEPTH or not all(_KEY.fullmatch(key) for key in keys):
         raise InvalidInput(
             "A path is made of names of letters, digits and _ : @ $ + - joined by dots, such as target.origin.",
             field="path",
         )
-    return keys
+    return tuple(keys)
