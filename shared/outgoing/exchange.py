@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from functools import lru_cache, partial
 
 import aiohttp
-from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from shared.errors import UnsafeTarget
 from shared.outgoing.answer import OutgoingAnswer
-from shared.outgoing.express import Express, Reply
 from shared.outgoing.failures import OutgoingError, explain
 from shared.outgoing.pool import Progress
 from shared.outgoing.targets import Target
@@ -25,7 +22,7 @@ _RETRIED_BY_AIOHTTP = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELE
 
 
 async def exchange(
-    way: aiohttp.ClientSession | Express,
+    session: aiohttp.ClientSession,
     method: str,
     target: Target,
     headers: dict[str, str],
@@ -40,43 +37,23 @@ async def exchange(
     """
     progress = Progress()
     url = _wire_url(target)
-    once = way.once if isinstance(way, Express) else partial(_once, way, url)
     started = time.perf_counter()
     try:
-        if isinstance(way, Express):
-            try:
-                reply = await way.kept(method, target, headers, content, max_answer_bytes, progress, timeout_seconds)
-                if reply is not None:
-                    return _answer(reply, max_answer_bytes, started)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as err:
-                if not _may_send_again(err, method, progress, way):
-                    raise
-                progress = Progress()
-                way.drop_kept(target)
         async with asyncio.timeout(timeout_seconds):
             try:
-                reply = await once(method, target, headers, content, max_answer_bytes, progress)
+                return await _once(session, method, url, headers, content, max_answer_bytes, progress, started)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as err:
-                if not _may_send_again(err, method, progress, way):
+                if not _may_send_again(err, method, progress):
                     raise
                 progress = Progress()
-                reply = await once(method, target, headers, content, max_answer_bytes, progress)
-        return _answer(reply, max_answer_bytes, started)
+                return await _once(session, method, url, headers, content, max_answer_bytes, progress, started)
     except TimeoutError as err:
         raise _too_late(target, timeout_seconds, progress) from err
-    except (aiohttp.ClientError, HttpProcessingError, UnsafeTarget, OSError, ValueError, RuntimeError) as err:
+    except (aiohttp.ClientError, UnsafeTarget, OSError, ValueError, RuntimeError) as err:
         # ValueError: a header with a line break. RuntimeError: the loop's own complaints about dead transports.
         raise explain(err, f"{target.host}:{target.port}") from err
 
 
-def _answer(reply: Reply, limit: int, started: float) -> OutgoingAnswer:
-    status, headers, body, truncated = reply
-    if (packing := headers.get("Content-Encoding")) is not None:
-        body, truncated = _decoded(packing, body, truncated, limit)
-    return OutgoingAnswer(status, headers, body, (time.perf_counter() - started) * 1000, truncated)
-
-
-@lru_cache(maxsize=1_024)
 def _wire_url(target: Target) -> URL:
     """The URL as aiohttp wants it, shown to say the same as what was vetted."""
     url = URL(target.url, encoded=True)
@@ -86,23 +63,22 @@ def _wire_url(target: Target) -> URL:
     return url
 
 
-def _may_send_again(err: Exception, method: str, progress: Progress, way: aiohttp.ClientSession | Express) -> bool:
+def _may_send_again(err: Exception, method: str, progress: Progress) -> bool:
     """Only when a connection that was kept died under the request, before any byte of an answer."""
     half_answered = isinstance(err, aiohttp.ServerDisconnectedError) and not isinstance(err.message, str)
-    sent_again = isinstance(way, aiohttp.ClientSession) and method in _RETRIED_BY_AIOHTTP
-    return progress.reused and not progress.answered and not half_answered and not sent_again
+    return progress.reused and not progress.answered and not half_answered and method not in _RETRIED_BY_AIOHTTP
 
 
 async def _once(
     session: aiohttp.ClientSession,
-    url: URL,
     method: str,
-    target: Target,
+    url: URL,
     headers: dict[str, str],
     content: bytes,
     max_answer_bytes: int,
     progress: Progress,
-) -> Reply:
+    started: float,
+) -> OutgoingAnswer:
     response = await session.request(
         method, url, headers=headers, data=content or None, allow_redirects=False, trace_request_ctx=progress
     )
@@ -116,7 +92,10 @@ async def _once(
         response.close()
     else:
         response.release()
-    return Reply(response.status, response.headers, body, truncated)
+    if response.headers.get("Content-Encoding"):
+        body, truncated = _decoded(response.headers["Content-Encoding"], body, truncated, max_answer_bytes)
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    return OutgoingAnswer(response.status, response.headers, body, elapsed_ms, truncated)
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:

@@ -25,8 +25,6 @@ from shared.outgoing.tls import tls_key
 if TYPE_CHECKING:
     import aiohttp
 
-    from shared.outgoing.express import Express
-
 __all__ = ["OutgoingAnswer", "OutgoingError", "OutgoingHttp"]
 
 MAX_TLS_CHOICES = 64
@@ -36,7 +34,6 @@ REUSE_SECONDS = 5.0
 """A connection is kept only for an origin that is asked more often than this. A thousand ovens polled every ten
 seconds would otherwise hold a thousand idle sockets."""
 MAX_BUSY_ORIGINS = 256
-MAX_KNOWN_URLS = 1_024
 
 
 class OutgoingHttp:
@@ -49,8 +46,6 @@ class OutgoingHttp:
         self._active: dict[str, int] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._busy = _BusyOrigins()
-        self._known: dict[str, Target] = {}
-        self._express: Express | None = None
 
     def client(self, *, verify: bool = True, ca_pem: str | None = None) -> httpx.AsyncClient:
         """httpx over the pool, one per TLS choice. Do not close it, do not keep it: ask again.
@@ -101,16 +96,12 @@ class OutgoingHttp:
         from shared.outgoing.exchange import exchange
 
         try:
-            target = self._target(url)
-            keep = self._busy.note(target.origin)
-            short = self._short_way() if keep else None
-            if short is not None and short.takes(method, target):
-                prepared = _headers(headers, target, keep=True)
-                return await exchange(short, method, target, prepared, content, timeout_seconds, max_answer_bytes)
+            target = self.targets.check_url(url, field="url", allow_userinfo=True)
             key = tls_key(verify, ca_pem)
             session = self._session(key, verify, ca_pem)
         except InvalidInput as err:
             raise OutgoingError(err.detail, kind="unsafe") from err
+        keep = self._busy.note(target.origin)
         prepared = _headers(headers, target, keep=keep)
         self._active[key] = self._active.get(key, 0) + 1
         try:
@@ -126,29 +117,10 @@ class OutgoingHttp:
             await session.close()
         for task in tuple(self._closing):
             await task
-        if self._express is not None:
-            self._express.close()
-            self._express = None
         self._clients.clear()
         self._sessions.clear()
         # TLS transports finish closing in a later turn of the loop.
         await asyncio.sleep(0)
-
-    def _target(self, url: str) -> Target:
-        """The vetted form of a URL; the policy is the same for the life of this process."""
-        target = self._known.get(url)
-        if target is None:
-            if len(self._known) >= MAX_KNOWN_URLS:
-                self._known.clear()
-            target = self._known[url] = self.targets.check_url(url, field="url", allow_userinfo=True)
-        return target
-
-    def _short_way(self) -> Express:
-        if self._express is None:
-            from shared.outgoing.express import Express
-
-            self._express = Express(self.targets)
-        return self._express
 
     def _session(self, key: str, verify: bool, ca_pem: str | None) -> aiohttp.ClientSession:
         session = self._sessions.pop(key, None)
