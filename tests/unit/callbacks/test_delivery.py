@@ -235,6 +235,7 @@ async def test_deleting_discards_what_waits(stage: Stage) -> None:
         await stage.house.callbacks.get(callback.id)
     with pytest.raises(NotFound):
         await stage.house.vault.get(f"cb-{callback.id}")
+    assert stage.house.callbacks.sealed.known(callback.id) is None, "nor kept in memory"
     with pytest.raises(Conflict, match="deleted"):
         await stage.house.deliveries.browse.replay(f"{callback.id}-E1", caller=ENGINEER)
 

@@ -79,11 +79,13 @@ async def test_a_cancelled_waiter_leaves_no_trace() -> None:
 
 async def test_nobody_waits_behind_something_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes_module, "STUCK_SECONDS", 0.0)
+    monkeypatch.setattr(lanes_module, "WAIT_SECONDS", 60.0)
     lanes = Lanes()
     for _ in range(int(FIRST)):
         await lanes.enter("a", object())
     await asyncio.sleep(0.001)
-    pauses = [await lanes.enter("a", object()) for _ in range(50)]
+    async with asyncio.timeout(5):
+        pauses = [await lanes.enter("a", object()) for _ in range(50)]
     given = [p for p in pauses if p is not None]
     assert len(given) == 50
     assert given == sorted(given), "spread over the time"
