@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import sqlite3
@@ -20,17 +19,15 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from shared.errors import BrokenSettings, OvenbridgeError, Unavailable
+from shared.errors import OvenbridgeError, Unavailable
+from shared.sqlite_opening import connect, lock_folder, open_database, unusable
 from shared.sqlite_threads import Desk, Entry, Mailbox, Wake, answer, take_turns_quickly
 
-__all__ = ["PRAGMAS", "SqliteFile", "Work"]
+__all__ = ["SqliteFile", "Work"]
 
 log = logging.getLogger("ovenbridge.sqlite")
 
 R = TypeVar("R")
-
-SCHEMA_VERSION = 1
-"""``PRAGMA user_version``: raised when a file of an older version cannot be used as it is."""
 
 BATCH = 512
 """So many operations share one commit at most: keeps a transaction, and with it the wait, short."""
@@ -53,17 +50,6 @@ BUSY_SECONDS = 2.0
 
 CHECKPOINT_ROWS = 4_000
 """So many changed rows (a commit counts as four more) until the log is moved into the file: 5 to 40 MB of it."""
-
-PRAGMAS = (
-    "PRAGMA journal_mode=WAL",  # readers never wait for the writer, a commit is one sequential write
-    "PRAGMA synchronous=FULL",  # in WAL: fsync at every commit - an acknowledged write is on disk
-    "PRAGMA busy_timeout=5000",  # only our own connections can collide, and briefly (checkpoint)
-    "PRAGMA wal_autocheckpoint=0",  # the checkpoint thread does it; inside a commit it would stall everybody
-    "PRAGMA journal_size_limit=67108864",  # a log that grew under a burst shrinks again
-    "PRAGMA cache_size=-16384",  # 16 MB of pages per connection: the upper levels of all trees stay in memory
-    "PRAGMA temp_store=MEMORY",  # sorting never touches the disk
-    "PRAGMA mmap_size=0",  # an I/O error stays an error code and never becomes SIGBUS
-)
 
 
 class Work(Protocol):
@@ -113,9 +99,9 @@ class SqliteFile:
         Raises:
             BrokenSettings: the folder cannot be used, another process has it, or the file is no database of ours.
         """
-        lock = _lock_folder(path)
+        lock = lock_folder(path)
         try:
-            return cls(path, lock, _open_database(path))
+            return cls(path, lock, open_database(path))
         except BaseException:
             os.close(lock)
             raise
@@ -127,7 +113,7 @@ class SqliteFile:
             BrokenSettings: the file is damaged or cannot be written.
         """
         try:
-            with contextlib.closing(_connect(self.path)) as connection:
+            with contextlib.closing(connect(self.path)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     result = setup(connection)
@@ -136,7 +122,7 @@ class SqliteFile:
                     _roll_back(connection)
                     raise
         except sqlite3.Error as err:
-            raise _unusable(self.path, err) from err
+            raise unusable(self.path, err) from err
         return result
 
     def retain(self) -> None:
@@ -309,7 +295,7 @@ class SqliteFile:
             self._move.set()
 
     def _move_forever(self) -> None:
-        with contextlib.closing(_connect(self.path)) as connection:
+        with contextlib.closing(connect(self.path)) as connection:
             while True:
                 self._move.wait()
                 if self._closed:
@@ -352,7 +338,7 @@ class SqliteFile:
             connection.close()
 
     def _connect_reader(self, mailbox: Mailbox) -> sqlite3.Connection:
-        connection = _connect(self.path)
+        connection = connect(self.path)
         connection.execute("PRAGMA query_only=1")
         if mailbox is self._queries:
             self._querying = connection
@@ -390,62 +376,3 @@ def _unavailable(path: Path, err: sqlite3.Error) -> Unavailable:
     error = Unavailable(f"The embedded store cannot be used right now ({text}). {hint}")
     error.__cause__ = err
     return error
-
-
-def _unusable(path: Path, err: sqlite3.Error) -> BrokenSettings:
-    return BrokenSettings(
-        f"DATA_DIR: {path} cannot be opened as our database ({err}). Restore it from a backup, or name another folder."
-    )
-
-
-def _open_database(path: Path) -> sqlite3.Connection:
-    try:
-        connection = _connect(path)
-    except sqlite3.Error as err:
-        raise _unusable(path, err) from err
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise BrokenSettings(
-                f"DATA_DIR: {path} was written by a newer Ovenbridge (schema {version}); start that one, or name "
-                "another folder."
-            )
-        if version < SCHEMA_VERSION:
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    except sqlite3.Error as err:
-        connection.close()
-        raise _unusable(path, err) from err
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=1024)
-    try:
-        for pragma in PRAGMAS:
-            connection.execute(pragma)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _lock_folder(path: Path) -> int:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as err:
-        raise BrokenSettings(
-            f"DATA_DIR: the folder {path.parent} cannot be written ({err.strerror}). Make it writable for this user, "
-            "or name another one."
-        ) from err
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as err:
-        os.close(handle)
-        raise BrokenSettings(
-            f"DATA_DIR: the folder {path.parent} is in use by another process; stop that one, or name another folder."
-        ) from err
-    return handle

@@ -23,7 +23,8 @@ from shared.clock import SystemClock, iso
 from shared.ids import new_id
 from shared.messaging import Outgoing
 from shared.messaging.sqlite import SqliteQueue
-from shared.sqlite_file import PRAGMAS, SqliteFile
+from shared.sqlite_file import SqliteFile
+from shared.sqlite_opening import PRAGMAS
 from shared.storage import SetPath
 from shared.storage.sqlite import SqliteStore
 

@@ -131,22 +131,24 @@ async def _pump(house: Services, until: float, places: int = 64) -> None:
         finally:
             slots.release()
 
-    while time.monotonic() < until:
-        await slots.acquire()
-        slots.release()
-        try:
-            async with asyncio.timeout(0.1):
-                batch = await house.receiver.receive(QUEUE, max(1, places - len(running)))
-        except TimeoutError:
-            continue
-        for received in batch:
+    try:
+        while time.monotonic() < until:
             await slots.acquire()
-            task = asyncio.create_task(one(received))
-            running.add(task)
-            task.add_done_callback(running.discard)
-    for task in tuple(running):
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+            slots.release()
+            try:
+                async with asyncio.timeout(0.1):
+                    batch = await house.receiver.receive(QUEUE, max(1, places - len(running)))
+            except TimeoutError:
+                continue
+            for received in batch:
+                await slots.acquire()
+                task = asyncio.create_task(one(received))
+                running.add(task)
+                task.add_done_callback(running.discard)
+    finally:  # also when it is cancelled: nothing may go on when the house is closed
+        for task in tuple(running):
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def _p99(stage: Stage, others: list[Receiver], events: int) -> float:
