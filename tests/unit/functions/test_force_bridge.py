@@ -183,7 +183,7 @@ async def test_the_same_idempotency_key_is_one_event(api: Api, drain: Drain) -> 
 
 async def test_secrets_are_never_answered(api: Api, house: Services) -> None:
     secrets = ("hidden-password", "hidden-token", "hidden-query", "hidden-header")
-    bodies = [
+    bodies: list[dict[str, Any]] = [
         {"url": "http://ann:hidden-password@127.0.0.1:9000/x?sig=hidden-query"},
         {"url": "http://127.0.0.1:9000/x", "basicAuth": {"username": "ann", "password": "hidden-password"}},
         {"url": "http://127.0.0.1:9000/x", "bearer": "hidden-token", "headers": {"X-Key": "hidden-header"}},
