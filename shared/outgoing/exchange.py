@@ -12,7 +12,7 @@ from yarl import URL
 from shared.errors import UnsafeTarget
 from shared.outgoing.answer import OutgoingAnswer
 from shared.outgoing.failures import OutgoingError, explain
-from shared.outgoing.pool import Progress
+from shared.outgoing.pool import Progress, progress_of_this_request
 from shared.outgoing.targets import Target
 
 __all__ = ["exchange"]
@@ -79,9 +79,8 @@ async def _once(
     progress: Progress,
     started: float,
 ) -> OutgoingAnswer:
-    response = await session.request(
-        method, url, headers=headers, data=content or None, allow_redirects=False, trace_request_ctx=progress
-    )
+    progress_of_this_request.set(progress)
+    response = await session.request(method, url, headers=headers, data=content or None, allow_redirects=False)
     progress.answered = True
     try:
         body, truncated = await _read(response, max_answer_bytes)
