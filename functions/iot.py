@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ from functions.endpoint import Answer, Call, endpoint
 from functions.equipment import expected_etag
 from shared.access import Role
 from shared.clock import iso
-from shared.errors import Conflict, InvalidInput
+from shared.errors import Conflict, InvalidInput, Unavailable
+from shared.services import Services
 
 if TYPE_CHECKING:
     from shared.connectors import Capabilities, ConnectionTest
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from shared.signals import Reading
 
 bp = func.Blueprint()
+
+log = logging.getLogger("ovenbridge.iot")
 
 
 class ConfigQuery(BaseModel):
@@ -63,7 +67,7 @@ async def configure_iot(call: Call) -> Answer:
     if tested is not None:
         await house.health.note_test(equipment_id, tested)
         if tested.success and equipment.iot_enabled and equipment.supports_realtime:
-            await house.polling.soon(equipment_id)
+            await _read_soon(house, equipment_id)
     body = {
         "success": True,
         "message": _saved(tested),
@@ -71,6 +75,14 @@ async def configure_iot(call: Call) -> Answer:
         "connection_test_result": None if tested is None else test_body(tested),
     }
     return Answer(body, headers={"ETag": f'"{etag}"'})
+
+
+async def _read_soon(house: Services, equipment_id: str) -> None:
+    """The configuration is saved; a queue that is away must not make that look like a failure."""
+    try:
+        await house.polling.soon(equipment_id)
+    except Unavailable as error:
+        log.warning("%s is read with the next plan, not at once: %s", equipment_id, error.detail)
 
 
 @bp.route("api/v1/equipment/{equipment_id}/test-connection", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -72,11 +72,6 @@ class Credentials(BaseModel):
             raise ValueError("OAuth2 needs token_url, client_id and client_secret together")
         return self
 
-    @property
-    def uses_oauth(self) -> bool:
-        """A token has to be fetched first."""
-        return self.token_url is not None
-
     def headers(self) -> dict[str, str]:
         """What can be sent without asking anybody. OAuth2 adds its bearer token itself."""
         headers: dict[str, str] = {}

@@ -89,11 +89,6 @@ def guide_fields(values: Mapping[str, SignalValue]) -> dict[str, Any]:
     return body
 
 
-def _setpoint_of(key: str) -> str:
-    """``deck1`` of ``temperature.deck1.setpoint``, ``temperature`` of ``temperature.setpoint``, ``humidity`` ..."""
-    return key.removesuffix("setpoint").rstrip(".").removeprefix("temperature.") or "setpoint"
-
-
 def _place(body: dict[str, Any], key: str, value: Value) -> None:
     zone = zone_of(key)
     if zone is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from shared.errors import Unavailable
 from shared.services import Services
 from tests.api import Api, ApiAnswer, Drained
 from tests.unit.equipment.bench import ANSWER, SECRET, Oven, basic, everything_in, oven
@@ -72,6 +73,18 @@ async def test_a_machine_just_configured_is_read_at_once(
     await drain(queues=("poll-batches",))
     live = (await api.get(f"{PATH}/realtime-data")).json()
     assert (live["quality"], live["age_seconds"]) == ("good", 0.0), "nobody waits half a minute for the first reading"
+
+
+async def test_a_queue_that_is_away_does_not_hide_that_it_was_saved(
+    api: Api, house: Services, machine: str, there: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise Unavailable("The queue is away.")
+
+    monkeypatch.setattr(house.queue, "send", away)
+    answer = await configure(api, there)
+    assert (answer.status, answer.json()["success"]) == (200, True)
+    assert (await api.get(PATH)).json()["iot_enabled"] is True
 
 
 async def test_a_failing_test_is_saved_and_said(api: Api, machine: str, there: Oven) -> None:
