@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shared.alerts.rules import AlertRules
     from shared.alerts.service import Alerts
     from shared.audit.log import AuditLog
+    from shared.azure_identity import AzureIdentity
     from shared.callbacks.delivery import Deliveries
     from shared.callbacks.registry import Callbacks
     from shared.collection.health import ConnectionHealth
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from shared.inbox.service import Inbox
     from shared.inbox.sources import HookSources
     from shared.messaging import Queue, QueueReceiver
+    from shared.messaging.service_bus import ServiceBusQueue
     from shared.messaging.sqlite import SqliteQueue
     from shared.outgoing.http import OutgoingHttp
     from shared.outgoing.targets import TargetPolicy
@@ -53,7 +55,7 @@ class Services:
 
     async def close(self) -> None:
         """Let go of connections and files, as far as they were opened. Never needed for durability."""
-        for name in ("http", "_sqlite_queue", "store"):
+        for name in ("http", "vault", "_queue", "store", "identity"):
             if name in self.__dict__:
                 await self.__dict__[name].close()
 
@@ -66,14 +68,31 @@ class Services:
         return SqliteFile.open(self.settings.data_dir / "ovenbridge.db")
 
     @cached_property
+    def identity(self) -> AzureIdentity:
+        """Who we are in Azure."""
+        from shared.azure_identity import AzureIdentity
+
+        return AzureIdentity(self.settings.azure.cosmos.client_id or self.settings.azure.service_bus.client_id)
+
+    @cached_property
     def store(self) -> DocumentStore:
         """Documents."""
+        if self.settings.azure.cosmos.wanted:
+            from shared.storage.cosmos import CosmosStore
+
+            return CosmosStore(
+                self.settings.azure.cosmos, self.identity, database=self.settings.cosmos_database, clock=self.clock
+            )
         from shared.storage.sqlite import SqliteStore
 
         return SqliteStore(self._file, self.clock)
 
     @cached_property
-    def _sqlite_queue(self) -> SqliteQueue:
+    def _queue(self) -> ServiceBusQueue | SqliteQueue:
+        if self.settings.azure.service_bus.wanted:
+            from shared.messaging.service_bus import ServiceBusQueue
+
+            return ServiceBusQueue(self.settings.azure.service_bus, self.identity, clock=self.clock)
         from shared.messaging.sqlite import SqliteQueue
 
         return SqliteQueue(self._file, self.clock)
@@ -81,16 +100,20 @@ class Services:
     @property
     def queue(self) -> Queue:
         """Where messages are sent."""
-        return self._sqlite_queue
+        return self._queue
 
     @property
     def receiver(self) -> QueueReceiver:
         """Where the local host receives them. In Azure the Functions host does."""
-        return self._sqlite_queue
+        return self._queue
 
     @cached_property
     def vault(self) -> Vault:
         """Credentials."""
+        if self.settings.azure.key_vault.wanted:
+            from shared.secrets.key_vault import KeyVault
+
+            return KeyVault(self.settings.azure.key_vault, self.identity, clock=self.clock)
         from shared.secrets.file_vault import FileVault
 
         return FileVault(self.settings.data_dir / "vault", self.clock)

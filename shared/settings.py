@@ -12,28 +12,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from shared.azure_connections import AzureConnections
 from shared.errors import BrokenSettings
 
 __all__ = ["Settings"]
-
-
-_AZURE_BACKENDS = {
-    "COSMOSCONNECTION": "Cosmos DB",
-    "SERVICEBUSCONNECTION": "Service Bus",
-    "KEY_VAULT_URI": "Key Vault",
-}
-"""How the variables begin that ask for a backend in Azure."""
-
-
-def _refuse_missing_backends(environment: Mapping[str, str]) -> None:
-    # Said at the start: to use the embedded store silently would look like a loss of data later.
-    for name, value in environment.items():
-        backend = next((b for start, b in _AZURE_BACKENDS.items() if name.upper().startswith(start)), None)
-        if backend is not None and value != "":
-            raise BrokenSettings(
-                f"{name} asks for {backend}, and the Azure backends are not in this version yet. Remove the setting "
-                "to work with the embedded store, queues and vault in DATA_DIR."
-            )
 
 
 class Settings(BaseModel):
@@ -76,6 +58,13 @@ class Settings(BaseModel):
         False, description="Set by `python -m local` when it is bound to a loopback address; never set it by hand."
     )
 
+    cosmos_database: str = Field(
+        "ovenbridge", pattern=r"^[A-Za-z0-9_-]{1,255}$", description="Name of the database in the Cosmos DB account."
+    )
+    azure: AzureConnections = Field(
+        AzureConnections(), description="The Azure services that are used in place of the embedded ones.", exclude=True
+    )
+
     @field_validator("public_url")
     @classmethod
     def _plain_origin(cls, value: str) -> str:
@@ -88,14 +77,12 @@ class Settings(BaseModel):
         """Read the settings from environment variables (Functions app settings arrive as such).
 
         Raises:
-            BrokenSettings: a value cannot be used, or a backend is asked for that there is not; the sentence names
-                the variable and what to write.
+            BrokenSettings: a value cannot be used; the sentence names the variable and what to write.
         """
         source = os.environ if environment is None else environment
-        _refuse_missing_backends(source)
         given = {name: source[name.upper()] for name in cls.model_fields if source.get(name.upper(), "") != ""}
         try:
-            settings = cls.model_validate(given)
+            settings = cls.model_validate({**given, "azure": AzureConnections.from_environment(source)})
         except ValidationError as err:
             first = err.errors(include_url=False, include_input=False)[0]
             name = str(first["loc"][0]).upper() if first["loc"] else "?"

@@ -69,6 +69,9 @@ class FileVault:
         """See the port."""
         return await self._off_loop(self._metadata)
 
+    async def close(self) -> None:
+        """Nothing is held open."""
+
     async def check(self) -> None:
         """See the port."""
         await self._off_loop(self._opened)

@@ -52,3 +52,7 @@ class Vault(Protocol):
     async def check(self) -> None:
         """Can we read? Returns, or raises ``Unavailable`` with what to do. For the readiness probe."""
         ...
+
+    async def close(self) -> None:
+        """Let go of files and connections. Never needed for durability."""
+        ...

@@ -49,15 +49,3 @@ def test_links_use_the_public_address() -> None:
         Settings.from_environment({"WEBSITE_HOSTNAME": "x.azurewebsites.net"}).base_url == "https://x.azurewebsites.net"
     )
     assert Settings.from_environment({}).base_url == "http://127.0.0.1:7071"
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["ServiceBusConnection", "ServiceBusConnection__fullyQualifiedNamespace", "CosmosConnection", "KEY_VAULT_URI"],
-)
-def test_a_backend_that_is_not_there_yet_is_refused_at_the_start(name: str) -> None:
-    with pytest.raises(BrokenSettings, match="not in this version yet") as refused:
-        Settings.from_environment({name: "Endpoint=sb://x/;SharedAccessKey=very-secret"})
-    assert name in refused.value.detail
-    assert "secret" not in refused.value.detail
-    assert Settings.from_environment({name: ""}).access_mode == "tokens"
