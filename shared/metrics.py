@@ -1,24 +1,50 @@
-"""What is counted and measured. Rooms record; ``telemetry`` packages, the readiness page and tests listen.
+"""What is counted and measured. Rooms record in one line; ``tally.py`` and OpenTelemetry listen.
 
-A measure costs a loop over nothing when nobody listens. Names, units and attributes follow OpenTelemetry; equipment ids
-are never attributes, because a thousand ovens would be a thousand series.
+A measure costs a loop over nothing while nobody listens. Names, units and attributes follow OpenTelemetry. The values of
+an attribute are words of a short list, never what a caller or a machine said: equipment ids belong into logs and spans,
+because a thousand ovens would be a thousand series.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 __all__ = [
+    "ALERTS_OPEN",
     "ALL",
+    "AUDIT_CHAIN_OK",
     "COSMOS_CHARGE",
+    "DELIVERY_ATTEMPTS",
+    "DELIVERY_DISCARDED",
+    "DELIVERY_LAG",
+    "DELIVERY_OLDEST_PENDING",
+    "FIRST_ATTEMPT_WITHIN_SECONDS",
+    "FUNCTION_DURATION",
+    "POLLS_PLANNED",
+    "POLLS_SKIPPED",
+    "POLL_DURATION",
+    "POLL_LAG",
+    "POLL_WITHIN_SECONDS",
     "QUEUE_SENDS",
+    "READINGS_INGESTED",
     "STORE_CALLS",
     "VAULT_CALLS",
+    "WEBHOOK_REJECTED",
+    "Kind",
+    "Listener",
     "Measure",
+    "in_time",
 ]
 
+Kind = Literal["counter", "histogram", "gauge"]
 Listener = Callable[[float, dict[str, str]], None]
+
+POLL_WITHIN_SECONDS = 5.0
+"""Objective: 99 % of polls begin at most so long after their instant."""
+FIRST_ATTEMPT_WITHIN_SECONDS = 2.0
+"""Objective: 99.5 % of first attempts begin at most so long after the event was taken."""
 
 
 @dataclass(slots=True, eq=False)
@@ -27,9 +53,12 @@ class Measure:
 
     name: str
     unit: str
+    """As UCUM writes it: ``s``, ``1``, ``{call}``."""
     description: str
-    kind: str = "counter"
+    kind: Kind = "counter"
     """``counter`` (only grows), ``histogram`` or ``gauge`` (the last value counts)."""
+    attributes: tuple[str, ...] = ()
+    """What tells its series from each other."""
     listeners: list[Listener] = field(default_factory=list)
 
     def record(self, value: float, **attributes: str) -> None:
@@ -38,9 +67,73 @@ class Measure:
             listener(value, attributes)
 
 
-COSMOS_CHARGE = Measure("cosmos.request_charge", "{RU}", "Request units of a Cosmos DB call", "histogram")
-STORE_CALLS = Measure("store.calls", "{call}", "Calls to the document store")
-QUEUE_SENDS = Measure("queue.sends", "{message}", "Messages sent")
-VAULT_CALLS = Measure("vault.calls", "{call}", "Calls to the vault that left the process")
+def in_time(seconds: float, limit: float) -> str:
+    """``yes`` or ``no``: an objective is a share, and quantiles of several processes cannot be added up."""
+    return "yes" if seconds <= limit else "no"
 
-ALL: tuple[Measure, ...] = (COSMOS_CHARGE, STORE_CALLS, QUEUE_SENDS, VAULT_CALLS)
+
+# Functions
+
+FUNCTION_DURATION = Measure("function.duration", "s", "How long a function ran", "histogram", ("function", "outcome"))
+"""``outcome``: 2xx, 3xx, 4xx, 5xx for HTTP; ok, failed for timers and queues."""
+
+# Machines
+
+POLLS_PLANNED = Measure("poll.planned", "{poll}", "Polls sent to the queue", "counter", ("lane",))
+POLL_DURATION = Measure(
+    "poll.duration", "s", "How long reading a machine took", "histogram", ("protocol", "vendor", "outcome")
+)
+"""``outcome``: ok, or the kind of failure."""
+POLL_LAG = Measure(
+    "poll.lag_seconds", "s", "How long after its instant the poll of a sound machine began", "histogram", ("on_time",)
+)
+POLLS_SKIPPED = Measure("poll.skipped", "{poll}", "Polls left out", "counter", ("reason",))
+"""``reason``: stale (its message came too late), busy (still being read), shed (no place among the failing)."""
+READINGS_INGESTED = Measure("readings.ingested", "{reading}", "Readings recorded", "counter", ("quality",))
+ALERTS_OPEN = Measure("alerts.open", "{alert}", "Alerts whose condition holds", "gauge", ("severity",))
+
+# Backends
+
+COSMOS_CHARGE = Measure(
+    "cosmos.request_charge", "{RU}", "Request units of a Cosmos DB call", "histogram", ("container", "op")
+)
+STORE_CALLS = Measure("store.calls", "{call}", "Calls to the document store", "counter", ("container", "op"))
+QUEUE_SENDS = Measure("queue.sends", "{message}", "Messages sent", "counter", ("queue",))
+VAULT_CALLS = Measure("vault.calls", "{call}", "Calls to the vault that left the process", "counter", ("op",))
+
+# Callbacks and webhooks
+
+DELIVERY_ATTEMPTS = Measure("delivery.attempts", "{attempt}", "Tries to notify a receiver", "counter", ("outcome",))
+"""``outcome``: confirmed, http_3xx, http_4xx, http_5xx, or why there was no answer."""
+DELIVERY_LAG = Measure(
+    "delivery.lag_seconds", "s", "From taking an event to the first try to tell of it", "histogram", ("on_time",)
+)
+DELIVERY_OLDEST_PENDING = Measure(
+    "delivery.oldest_pending_seconds", "s", "How long the oldest notification waits for its first try", "gauge"
+)
+DELIVERY_DISCARDED = Measure("delivery.discarded", "{notification}", "Notifications given up", "counter", ("reason",))
+WEBHOOK_REJECTED = Measure("webhook.rejected", "{call}", "Incoming calls refused at the door", "counter", ("reason",))
+
+# Audit
+
+AUDIT_CHAIN_OK = Measure("audit.chain_ok", "1", "1: the audit log verified; 0: it was changed after the fact", "gauge")
+
+ALL: tuple[Measure, ...] = (
+    FUNCTION_DURATION,
+    POLLS_PLANNED,
+    POLL_DURATION,
+    POLL_LAG,
+    POLLS_SKIPPED,
+    READINGS_INGESTED,
+    ALERTS_OPEN,
+    COSMOS_CHARGE,
+    STORE_CALLS,
+    QUEUE_SENDS,
+    VAULT_CALLS,
+    DELIVERY_ATTEMPTS,
+    DELIVERY_LAG,
+    DELIVERY_OLDEST_PENDING,
+    DELIVERY_DISCARDED,
+    WEBHOOK_REJECTED,
+    AUDIT_CHAIN_OK,
+)
