@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -32,6 +33,7 @@ class WantedHookSource(BaseModel):
     identical_within_seconds: int = Field(
         0, ge=0, le=3600, description="Equal bodies without a webhook-id within so long are one message. 0: never."
     )
+    expires_at: UtcTime | None = Field(None, description="When its address closes; without an offset it is UTC.")
 
     @field_validator("name")
     @classmethod
@@ -57,6 +59,7 @@ class WantedHookSource(BaseModel):
             event_name=self.event_name,
             equipment_id=self.equipment_id,
             identical_within_seconds=self.identical_within_seconds,
+            expires_at=self.expires_at,
         )
 
 
@@ -66,6 +69,7 @@ class RotateHookSource(BaseModel):
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
     keep_old_seconds: int = Field(3600, ge=0, le=604_800, description="How long the old path still counts.")
+    expires_at: UtcTime | None = Field(None, description="When the new path closes; absent: never.")
 
 
 class ListQuery(BaseModel):
@@ -89,7 +93,7 @@ class InboxQuery(ListQuery):
     until: UtcTime | None = Field(None, description="Exclusive.")
 
 
-def source_json(source: HookSource) -> dict[str, Any]:
+def source_json(source: HookSource, now: datetime) -> dict[str, Any]:
     """A source without its secrets."""
     return {
         "id": source.id,
@@ -101,8 +105,16 @@ def source_json(source: HookSource) -> dict[str, Any]:
         "identical_within_seconds": source.identical_within_seconds,
         "created_at": iso(source.created_at),
         "created_by": source.created_by,
-        "rotated_at": iso(source.rotated_at) if source.rotated_at else None,
+        "rotated_at": _time(source.rotated_at),
+        "status": "active" if source.is_open(now) else "revoked" if source.revoked_at else "expired",
+        "expires_at": _time(source.expires_at),
+        "revoked_at": _time(source.revoked_at),
+        "last_used_at": _time(source.last_used_at),
     }
+
+
+def _time(value: datetime | None) -> str | None:
+    return iso(value) if value else None
 
 
 def message_json(message: InboundMessage, *, whole: bool) -> dict[str, Any]:

@@ -57,7 +57,7 @@ async def create_hook_source(call: Call) -> Answer:
     if wanted.generate_signing_secret:
         secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
     source, token = await call.services.hook_sources.create(wanted.wanted(), signing_secret=secret, caller=call.caller)
-    answer = {**source_json(source), "url": _url(call, source.id, token)}
+    answer = {**source_json(source, call.services.clock.now()), "url": _url(call, source.id, token)}
     if wanted.generate_signing_secret:
         answer["signing_secret"] = secret
     return Answer(answer, 201, {"Location": f"{call.services.settings.base_url}/api/v1/hook-sources/{source.id}"})
@@ -69,14 +69,16 @@ async def list_hook_sources(call: Call) -> Answer:
     """All sources, without their secrets."""
     query = call.params(ListQuery)
     found, place = await call.services.hook_sources.list(limit=query.limit, continuation=query.continuation)
-    return Answer({"sources": [source_json(source) for source in found], "continuation": place})
+    return Answer(
+        {"sources": [source_json(source, call.services.clock.now()) for source in found], "continuation": place}
+    )
 
 
 @bp.route("api/v1/hook-sources/{source}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 @endpoint(Role.VIEWER)
 async def get_hook_source(call: Call) -> Answer:
     """One source, without its secrets."""
-    return Answer(source_json(await call.services.hook_sources.get(call.route["source"])))
+    return Answer(source_json(await call.services.hook_sources.get(call.route["source"]), call.services.clock.now()))
 
 
 @bp.route("api/v1/hook-sources/{source}/rotate", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -85,9 +87,20 @@ async def rotate_hook_source(call: Call) -> Answer:
     """Give a source a new address; the old one counts on for a while."""
     wanted = call.body(RotateHookSource) if call.raw else RotateHookSource()
     source, token = await call.services.hook_sources.rotate(
-        call.route["source"], keep_old_seconds=wanted.keep_old_seconds, caller=call.caller
+        call.route["source"],
+        keep_old_seconds=wanted.keep_old_seconds,
+        expires_at=wanted.expires_at,
+        caller=call.caller,
     )
-    return Answer({**source_json(source), "url": _url(call, source.id, token)})
+    return Answer({**source_json(source, call.services.clock.now()), "url": _url(call, source.id, token)})
+
+
+@bp.route("api/v1/hook-sources/{source}/revoke", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def revoke_hook_source(call: Call) -> Answer:
+    """Close a source's address; the source and what came in stay. Rotating opens it again at a new address."""
+    source = await call.services.hook_sources.revoke(call.route["source"], caller=call.caller)
+    return Answer(source_json(source, call.services.clock.now()))
 
 
 @bp.route("api/v1/hook-sources/{source}", methods=["DELETE"], auth_level=func.AuthLevel.ANONYMOUS)

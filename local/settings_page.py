@@ -37,7 +37,7 @@ _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less tha
 
 def page() -> str:
     """The page as it should be."""
-    return _HEAD + "".join(_row(name, field) for name, field in Settings.model_fields.items())
+    return _HEAD + "".join(_row(name, field) for name, field in Settings.model_fields.items() if not field.exclude)
 
 
 def _row(name: str, field: FieldInfo) -> str:

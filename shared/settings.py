@@ -54,6 +54,16 @@ class Settings(BaseModel):
     readings_retention_days: int = Field(90, ge=1, le=3650, description="How long single readings are kept, in days.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     website_hostname: str = Field("", description="Set by Azure: the host name of the app.")
+    website_auth_enabled: bool = Field(
+        False,
+        description="Set by Azure where App Service authentication is on: only then the signed-in user it names is "
+        "believed. Danger: never set it by hand.",
+    )
+    entra_tenant_id: str = Field(
+        "",
+        pattern=r"^([0-9a-f-]{36})?$",
+        description="Only accounts of this Entra tenant may sign in; empty: any that App Service lets in.",
+    )
     serves_loopback: bool = Field(
         False, description="Set by `python -m local` when it is bound to a loopback address; never set it by hand."
     )

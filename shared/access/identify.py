@@ -1,8 +1,9 @@
 """Who is calling.
 
-In this order: an API token that is presented must be right (a wrong one never falls back to anything); then the
-developer, on a loopback host in developer mode; then the holder of a function key, on routes where the host checked
-it. ``X-MS-CLIENT-PRINCIPAL`` headers are not read: anybody can send them where the platform does not strip them.
+In this order: an API token that is presented must be right (a wrong one never falls back to anything); then whoever
+signed in with Entra, where the platform vouches for it; then the developer, on a loopback host in developer mode; then
+the holder of a function key, on routes where the host checked it. Elsewhere ``X-MS-CLIENT-PRINCIPAL`` headers are not
+read: anybody can send them where the platform does not strip them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from shared.access.developer import refuse_strangers
+from shared.access.entra import PRINCIPAL, platform_strips_headers, principal
 from shared.access.model import Caller, Role
 from shared.access.tokens import ApiToken, ApiTokens, parse_token
 from shared.access.wrong_tokens import WrongTokens
@@ -39,6 +41,9 @@ USE_NOTED_EVERY = timedelta(minutes=5)
 Known = tuple[datetime, ApiToken, Caller]
 """When it was read, and what."""
 
+KEY_HEADER = "x-api-key"
+"""Where an API token may stand too: a proxy or the platform may claim ``Authorization`` for itself."""
+
 WRONG = "The API token is not valid: it is unknown, expired or revoked. Ask an administrator for a new one."
 
 
@@ -51,6 +56,8 @@ class Access:
         self._developer = (
             settings.access_mode == "developer" and settings.serves_loopback and not settings.website_hostname
         )
+        self._settings = settings
+        self._entra = platform_strips_headers(settings)
         self._clock = clock
         self._cache: OrderedDict[str, Known] = OrderedDict()
         self._noted: dict[str, datetime] = {}
@@ -65,12 +72,15 @@ class Access:
 
         Raises:
             Unauthorized: a credential was presented and is wrong.
-            Forbidden: a browser page from elsewhere calls a development host.
+            Forbidden: a browser page from elsewhere calls, or an account of another organisation.
             TooManyRequests: too many wrong credentials.
         """
-        presented = headers.get("authorization")
-        if presented:
+        vouched_for = self._entra and PRINCIPAL in headers
+        presented = _presented_token(headers, anything=not vouched_for)
+        if presented is not None:
             return await self._token_holder(presented, headers)
+        if vouched_for:
+            return principal(headers, self._settings)
         if self._developer:
             refuse_strangers(headers)
             return DEVELOPER
@@ -82,8 +92,7 @@ class Access:
         self._cache.pop(id, None)
 
     async def _token_holder(self, presented: str, headers: Mapping[str, str]) -> Caller:
-        scheme, _, credential = presented.partition(" ")
-        parsed = parse_token(credential.strip()) if scheme.lower() == "bearer" else None
+        parsed = parse_token(presented)
         if parsed is None:
             raise Unauthorized(
                 "Send `Authorization: Bearer <API token>`; an API token of Ovenbridge begins with `ob_`."
@@ -132,6 +141,19 @@ class Access:
 
 def _right(token: ApiToken, secret_hash: str, now: datetime) -> bool:
     return hmac.compare_digest(token.secret_hash, secret_hash) and token.usable(now)
+
+
+def _presented_token(headers: Mapping[str, str], *, anything: bool) -> str | None:
+    """What was presented as an API token. Where the platform vouches for the caller, an ``Authorization`` that is none
+    of ours is the Entra token which it has checked; elsewhere it is a wrong credential (``anything``)."""
+    if key := headers.get(KEY_HEADER):
+        return key.strip()
+    presented = headers.get("authorization")
+    if not presented:
+        return None
+    scheme, _, credential = presented.partition(" ")
+    token = credential.strip() if scheme.lower() == "bearer" else ""
+    return token if anything or token.startswith("ob_") else None
 
 
 def _address(headers: Mapping[str, str]) -> str:

@@ -43,7 +43,7 @@ class Caller:
     """For people who read the audit log."""
     roles: frozenset[Role]
     how: str
-    """How we know: ``loopback``, ``api_token``, ``function_key``, ``system``."""
+    """How we know: ``loopback``, ``api_token``, ``entra``, ``function_key``, ``system``."""
 
     @property
     def actor(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.audit import AuditLog
 from shared.clock import Clock, iso, parse_iso
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, InvalidInput, NotFound, OvenbridgeError
 from shared.inbox.signature import decode_secret
 from shared.secrets import Vault
 from shared.storage import Document, DocumentStore, Query, SetPath
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["HookSource", "HookSources", "NewHookSource"]
 
+log = logging.getLogger("ovenbridge.inbox")
+
 CONTAINER = "hookSources"
 TOKEN_BYTES = 16
 """128 bits: the path is a credential."""
 CACHE_FOR = timedelta(seconds=10)
 SECRET_CACHE_FOR = timedelta(minutes=10)
 CACHED = 1_000
+USE_NOTED_EVERY = timedelta(minutes=5)
 _NO_HASH = hashlib.sha256(b"").hexdigest()
 
 
@@ -46,6 +50,8 @@ class NewHookSource:
     """The machine that its events are about."""
     identical_within_seconds: int = 0
     """Equal bodies without a ``webhook-id`` within so many seconds are one message; 0: each is a message."""
+    expires_at: datetime | None = None
+    """From then on its address is closed, until it is rotated; ``None``: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,11 @@ class HookSource:
     created_at: datetime
     created_by: str
     rotated_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    """Closed by a person; rotating opens it again at a new address."""
+    last_used_at: datetime | None
+    """When its address was last used with the right token. Coarse: written at most every few minutes."""
 
     @classmethod
     def from_document(cls, document: Document) -> HookSource:
@@ -88,7 +99,14 @@ class HookSource:
             created_at=parse_iso(document["createdAt"]),
             created_by=document["createdBy"],
             rotated_at=moment("rotatedAt"),
+            expires_at=moment("expiresAt"),
+            revoked_at=moment("revokedAt"),
+            last_used_at=moment("lastUsedAt"),
         )
+
+    def is_open(self, now: datetime) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     def opens(self, token: str, now: datetime) -> bool:
         """Is this the token of its path, or the one before while that still counts?"""
@@ -96,7 +114,7 @@ class HookSource:
         current = hmac.compare_digest(given, self.token_hash)
         old_counts = self.old_token_until is not None and now < self.old_token_until
         old = hmac.compare_digest(given, self.old_token_hash or _NO_HASH)
-        return current or (old and old_counts)
+        return self.is_open(now) and (current or (old and old_counts))
 
 
 class HookSources:
@@ -109,6 +127,7 @@ class HookSources:
         self._clock = clock
         self._cache: OrderedDict[str, tuple[datetime, HookSource | None]] = OrderedDict()
         self._keys: dict[str, tuple[datetime, bytes]] = {}
+        self._noted: OrderedDict[str, datetime] = OrderedDict()
 
     async def create(
         self, wanted: NewHookSource, *, signing_secret: str | None, caller: Caller
@@ -117,11 +136,12 @@ class HookSources:
 
         Raises:
             Conflict: there is one with this id.
-            InvalidInput: the signing secret is none.
+            InvalidInput: the signing secret is none, or its address would have expired already.
         """
         if signing_secret is not None:
             decode_secret(signing_secret)
         now = self._clock.now()
+        _refuse_past(wanted.expires_at, now)
         token = secrets.token_urlsafe(TOKEN_BYTES)
         document: Document = {
             "id": wanted.id,
@@ -133,6 +153,7 @@ class HookSources:
             # A name of its own: creating an id that exists must not touch the secret of the source that has it.
             "secretRef": f"hook-{wanted.id}-{secrets.token_hex(4)}" if signing_secret else None,
             "tokenHash": _hash(token),
+            "expiresAt": iso(wanted.expires_at) if wanted.expires_at else None,
             "createdAt": iso(now),
             "createdBy": caller.id,
         }
@@ -161,22 +182,49 @@ class HookSources:
         page = await self._store.query(CONTAINER, Query(limit=limit, continuation=continuation))
         return [HookSource.from_document(item.document) for item in page.items], page.continuation
 
-    async def rotate(self, id: str, *, keep_old_seconds: int, caller: Caller) -> tuple[HookSource, str]:
-        """Give the source a new path; the old one counts on for a while. Raises ``NotFound``."""
+    async def rotate(
+        self, id: str, *, keep_old_seconds: int, expires_at: datetime | None = None, caller: Caller
+    ) -> tuple[HookSource, str]:
+        """Give the source a new path; the old one counts on for a while, unless it was revoked or has expired.
+
+        Raises:
+            NotFound: there is no such source.
+            InvalidInput: the new path would have expired already.
+        """
         source = await self.get(id)
         now = self._clock.now()
+        _refuse_past(expires_at, now)
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        until = now + timedelta(seconds=keep_old_seconds)
-        async with self._recorded(id, "hook.rotated", caller, after={"oldTokenUntil": iso(until)}):
+        keep = keep_old_seconds if source.is_open(now) else 0
+        until = iso(now + timedelta(seconds=keep)) if keep else None
+        said = {"oldTokenUntil": until, "expiresAt": iso(expires_at) if expires_at else None}
+        async with self._recorded(id, "hook.rotated", caller, after=said):
             changes = [
                 SetPath("tokenHash", _hash(token)),
-                SetPath("oldTokenHash", source.token_hash if keep_old_seconds else None),
-                SetPath("oldTokenUntil", iso(until) if keep_old_seconds else None),
+                SetPath("oldTokenHash", source.token_hash if keep else None),
+                SetPath("oldTokenUntil", until),
                 SetPath("rotatedAt", iso(now)),
+                SetPath("expiresAt", said["expiresAt"]),
+                SetPath("revokedAt", None),
             ]
             stored = await self._store.patch(CONTAINER, (id,), id, changes)
         self._cache.pop(id, None)
         return HookSource.from_document(stored.document), token
+
+    async def revoke(self, id: str, *, caller: Caller) -> HookSource:
+        """Close its address: at once here, within seconds elsewhere. Doing it twice is no error.
+
+        Raises:
+            NotFound: there is no such source.
+        """
+        source = await self.get(id)
+        if source.revoked_at is not None:
+            return source
+        async with self._recorded(id, "hook.revoked", caller, before={"name": source.name}):
+            changes = [SetPath("revokedAt", iso(self._clock.now()))]
+            stored = await self._store.patch(CONTAINER, (id,), id, changes)
+        self._cache.pop(id, None)
+        return HookSource.from_document(stored.document)
 
     async def delete(self, id: str, *, caller: Caller) -> None:
         """Nobody may call in by it any more: at once here, within seconds elsewhere. Raises ``NotFound``."""
@@ -198,7 +246,10 @@ class HookSources:
         if source is None:
             hmac.compare_digest(_hash(token), _NO_HASH)
             return None
-        return source if source.opens(token, now) else None
+        if not source.opens(token, now):
+            return None
+        await self._note_use(source, now)
+        return source
 
     async def signing_key(self, source: HookSource) -> bytes | None:
         """The key its sender signs with. Raises ``Unavailable`` when the vault is away: the sender tries again."""
@@ -212,6 +263,19 @@ class HookSources:
                 self._keys.clear()
             known = self._keys[source.secret_ref] = (now, decode_secret(secret.value))
         return known[1]
+
+    async def _note_use(self, source: HookSource, now: datetime) -> None:
+        last = max(filter(None, (source.last_used_at, self._noted.get(source.id))), default=None)
+        if last is not None and now - last < USE_NOTED_EVERY:
+            return
+        self._noted[source.id] = now
+        if len(self._noted) > CACHED:
+            self._noted.popitem(last=False)
+        try:
+            await self._store.patch(CONTAINER, (source.id,), source.id, [SetPath("lastUsedAt", iso(now))])
+        except OvenbridgeError as error:
+            # Nice to know, never worth turning a message away.
+            log.warning("Cannot note the last use of the hook source %s: %s", source.id, error.detail)
 
     async def _look_up(self, id: str, now: datetime) -> tuple[datetime, HookSource | None]:
         try:
@@ -230,6 +294,11 @@ class HookSources:
         return self._audit.recorded(
             f"hook:{id}", actor=caller.actor, action=action, target=f"hook:{id}", before=before, after=after
         )
+
+
+def _refuse_past(expires_at: datetime | None, now: datetime) -> None:
+    if expires_at is not None and expires_at <= now:
+        raise InvalidInput("It would have expired already; give a time to come, or none.", field="expires_at")
 
 
 def _hash(token: str) -> str:

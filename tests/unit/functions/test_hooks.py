@@ -115,6 +115,55 @@ async def test_rotation_overlaps(api: Api, clock: ManualClock) -> None:
     assert (await api.post("/api/v1/hook-sources/press/rotate")).status == 200
 
 
+async def test_an_address_expires_and_rotating_opens_it_again(api: Api, clock: ManualClock) -> None:
+    made = await create(api, expires_at="2026-11-21T10:01:00Z")
+    assert (made["status"], made["expires_at"], made["last_used_at"]) == ("active", "2026-11-21T10:01:00.000Z", None)
+    assert (await api.post(path(made), json={})).status == 202
+    assert (await api.get("/api/v1/hook-sources/press")).json()["last_used_at"] == "2026-11-21T10:00:00.000Z"
+    clock.advance(60)
+    assert (await api.post(path(made), json={})).status == 404
+    assert (await api.get("/api/v1/hook-sources/press")).json()["status"] == "expired"
+    rotated = (await api.post("/api/v1/hook-sources/press/rotate")).json()
+    assert (rotated["status"], rotated["expires_at"]) == ("active", None)
+    assert (await api.post(path(rotated), json={})).status == 202
+    assert (await api.post(path(made), json={})).status == 404, "what has expired gets no time of grace"
+
+
+async def test_an_expiry_in_the_past_is_refused(api: Api) -> None:
+    for route, body in (("", {"id": "late"}), ("/press/rotate", {})):
+        if not route:
+            await create(api)
+        refused = await api.post(f"/api/v1/hook-sources{route}", json={**body, "expires_at": "2026-11-21T10:00:00Z"})
+        assert refused.status == 400
+        assert refused.json()["problems"][0]["field"] == "expires_at"
+
+
+async def test_a_revoked_address_is_closed_and_its_source_stays(api: Api, house: Services) -> None:
+    made = await create(api, generate_signing_secret=True)
+    revoked = await api.post("/api/v1/hook-sources/press/revoke")
+    assert (revoked.status, revoked.json()["status"]) == (200, "revoked")
+    assert (await api.post("/api/v1/hook-sources/press/revoke")).json() == revoked.json()
+    assert (await api.post(path(made), json={})).status == 404
+    assert len(await house.vault.list()) == 1, "its secret is kept for the day it is opened again"
+    rotated = (await api.post("/api/v1/hook-sources/press/rotate")).json()
+    assert (rotated["status"], rotated["revoked_at"]) == ("active", None)
+    assert (await api.post(path(made), json={})).status == 404
+    actions = [e["action"] for e in (await api.get("/api/v1/audit?stream=hook:press")).json()["entries"]]
+    assert actions == ["hook.rotated", "hook.revoked", "hook.created"]
+
+
+async def test_the_last_use_is_noted_now_and_then(api: Api, clock: ManualClock) -> None:
+    made = await create(api)
+    seen = []
+    for pause in (0, 60, 300):
+        clock.advance(pause)
+        assert (await api.post(path(made), json={})).status == 202
+        seen.append((await api.get("/api/v1/hook-sources/press")).json()["last_used_at"])
+    assert seen == ["2026-11-21T10:00:00.000Z", "2026-11-21T10:00:00.000Z", "2026-11-21T10:06:00.000Z"]
+    await api.post(path(made) + "x", json={})
+    assert (await api.get("/api/v1/hook-sources/press")).json()["last_used_at"] == seen[-1]
+
+
 async def test_deletion(api: Api, house: Services) -> None:
     made = await create(api, generate_signing_secret=True)
     assert (await api.delete("/api/v1/hook-sources/press")).status == 204
@@ -196,5 +245,6 @@ async def test_roles(api: Api) -> None:
     assert (await viewer.get("/api/v1/inbox")).status == 200
     assert (await viewer.post("/api/v1/hook-sources", json={"id": "x"})).status == 403
     assert (await viewer.post("/api/v1/hook-sources/press/rotate")).status == 403
+    assert (await viewer.post("/api/v1/hook-sources/press/revoke")).status == 403
     assert (await viewer.delete("/api/v1/hook-sources/press")).status == 403
     assert (await viewer.post("/api/v1/inbox/x/replay")).status == 403

@@ -14,7 +14,8 @@ from shared.errors import BrokenSettings
 from shared.settings import Settings
 
 SAMPLE = ROOT / "local.settings.sample.json"
-SET_BY_THE_HOST = {"WEBSITE_HOSTNAME", "SERVES_LOOPBACK"}
+SET_BY_THE_HOST = {"WEBSITE_HOSTNAME", "WEBSITE_AUTH_ENABLED", "SERVES_LOOPBACK", "AZURE"}
+"""Or, like AZURE, put together from the names of the Functions host's connections."""
 URL = "http://127.0.0.1:7071"
 
 
