@@ -63,7 +63,10 @@ class SetPath:
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """Add to a number (absent counts as 0)."""
+    """Add to a number (absent counts as 0). ``by`` lies between -2**53 and 2**53.
+
+    When the answer of a patch is lost and nothing in it tells whether it was done (only increments, no ``SetPath``),
+    ``Unavailable`` is raised: it may have been counted."""
 
     path: str
     by: int | float = 1
@@ -166,8 +169,9 @@ class DocumentStore(Protocol):
 
     async def query(self, container: str, query: Query, *, partition: PartitionKey | None = None) -> Page:
         """One page. ``partition`` may be the full key, a prefix of it, or ``None`` for all. Expired documents
-        never appear. Raises ``InvalidInput`` for a continuation that is not ours, and for ``order_by`` with
-        ``partition=None``."""
+        never appear. A page is full or the last, except after a long search; go on while there is a continuation.
+        Raises ``InvalidInput`` for a continuation that is not ours, and for ``order_by`` over partitions that are not
+        named (see ``Query``)."""
         ...
 
     async def buckets(self, container: str, query: BucketQuery, *, partition: PartitionKey) -> list[Bucket]:

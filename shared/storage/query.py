@@ -52,14 +52,15 @@ Condition = Equals | In | Range | IsDefined
 class Query:
     """Documents of one container that meet all conditions.
 
-    Ordered queries and their continuation work inside one partition (or a prefix of a hierarchical key
-    whose remaining level is in ``where``); across partitions the stream is unordered. Cosmos gives no
-    continuation for a sorted cross-partition query, so no store offers one.
+    Ordered queries and their continuation work inside one partition, or over partitions that are named: a prefix of a
+    hierarchical key whose last level stands in ``where`` as ``Equals`` or ``In``. Across partitions the stream is
+    unordered. Cosmos gives no continuation for a sorted cross-partition query, so no store offers one.
     """
 
     where: Sequence[Condition] = ()
     order_by: str | None = None
-    """One dotted path; documents with equal values are ordered by ``id``."""
+    """One indexed property that holds texts, or numbers, in all documents that have it; those without it come first
+    (last if descending). Documents with equal values are ordered by ``id``."""
     descending: bool = False
     limit: int = 100
     """Page size, 1 to 1,000."""

@@ -14,6 +14,8 @@ from shared import json_text
 from shared.clock import Clock, iso
 from shared.errors import Conflict, InvalidInput, NotFound
 from shared.sqlite_file import SqliteFile
+from shared.storage.changes import MAX_BATCH
+from shared.storage.names import check_id
 from shared.storage.port import (
     BatchOperation,
     Create,
@@ -30,15 +32,13 @@ from shared.storage.query import Bucket, BucketQuery, Query
 from shared.storage.sqlite_buckets import compile_buckets
 from shared.storage.sqlite_cache import ELSEWHERE, DocumentCache
 from shared.storage.sqlite_changes import Change, Place, Row, Step, step_of, upsert_step
-from shared.storage.sqlite_names import check_id, partition_text
+from shared.storage.sqlite_names import partition_text
 from shared.storage.sqlite_query import PageStatements, compile_query, continuation_of
 from shared.storage.sqlite_schema import HOUR, Table, create_tables
 from shared.storage.sqlite_writes import DocumentWrites, fetch
 from shared.topology import topology
 
 __all__ = ["SqliteStore"]
-
-MAX_BATCH = 100
 
 PURGE = 200
 """Expired rows per container and quiet moment."""

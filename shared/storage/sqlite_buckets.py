@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.clock import iso, parse_iso
 from shared.errors import InvalidInput
+from shared.storage.names import series_keys
 from shared.storage.port import PartitionKey
 from shared.storage.query import BucketQuery, Query, Range
 from shared.storage.sqlite_plan import plan, scope_of
@@ -60,6 +61,4 @@ def _time(field: str, text: str) -> str:
 
 
 def _json_path(name: str, keys: Any) -> str:
-    if isinstance(keys, str) or not keys or not all(isinstance(k, str) and k and not set(k) & set('"\\') for k in keys):
-        raise InvalidInput(f"The path of the series {name} is a sequence of property names.", field="value_paths")
-    return "$" + "".join(f'."{key}"' for key in keys)
+    return "$" + "".join(f'."{key}"' for key in series_keys(name, keys))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from shared.errors import InvalidInput
 from shared.storage.port import PartitionKey
 from shared.storage.query import Condition, Equals, In, IsDefined, Query, Range
+from shared.storage.scope import fixed_key, ordered_partitions
 from shared.storage.sqlite_names import prefix_text
 from shared.storage.sqlite_schema import SEPARATOR, Index, Table
 
@@ -41,23 +42,18 @@ class Scope:
 def scope_of(table: Table, where: Sequence[Condition], partition: PartitionKey | None) -> Scope:
     """From the partition, and from equalities in ``where`` on the levels that it leaves open."""
     levels = table.spec.partition_key
-    key = [] if partition is None else list(partition)
-    if partition is not None:
-        prefix_text(table, partition)
-    fixed = {c.path: c.value for c in where if isinstance(c, Equals) and isinstance(c.value, str)}
-    while len(key) < len(levels) and fixed.get(levels[len(key)]):
-        key.append(str(fixed[levels[len(key)]]))
+    key = fixed_key(table.spec, where, partition)
     if not key:
         return Scope("", (), (), False, 0)
-    text = prefix_text(table, tuple(key))
+    text = prefix_text(table, key)
     if len(key) == len(levels):
-        return Scope("pk = ?", (text,), tuple(key), True, len(text))
+        return Scope("pk = ?", (text,), key, True, len(text))
     start = text + SEPARATOR
     if len(key) == len(levels) - 1:
         some = _some_partitions(where, levels[-1], start)
         if some is not None:
-            return Scope(*some, tuple(key), False, len(start))
-    return Scope("pk >= ? AND pk < ?", (start, text + _AFTER), tuple(key), False, len(start))
+            return Scope(*some, key, False, len(start))
+    return Scope("pk >= ? AND pk < ?", (start, text + _AFTER), key, False, len(start))
 
 
 def _some_partitions(where: Sequence[Condition], level: str, start: str) -> tuple[str, tuple[str, ...]] | None:
@@ -92,7 +88,8 @@ def plan(table: Table, query: Query, scope: Scope, partition: PartitionKey | Non
     """
     equal = {c.path for c in query.where if isinstance(c, Equals)}
     if query.order_by is not None:
-        column = _ordering(table, query.order_by, scope, partition)
+        ordered_partitions(table.spec, query.where, partition, scope.key)
+        column = _ordering(table, query.order_by, scope)
         index = _best(table, scope, equal, {query.order_by: 2})
         order = (column,) if column == "id" else (column, "id")
         return Plan(index, order if scope.single or "pk" in order else (*order, "pk"))
@@ -117,9 +114,7 @@ def _unordered(scope: Scope) -> tuple[str, ...]:
     return ("pk", "id") if scope.known else ("number",)
 
 
-def _ordering(table: Table, path: str, scope: Scope, partition: PartitionKey | None) -> str:
-    if partition is None:
-        raise InvalidInput("order_by works inside a partition; give one, or leave the order out.", field="order_by")
+def _ordering(table: Table, path: str, scope: Scope) -> str:
     levels = table.spec.partition_key
     if path == "id" or path in levels[: scope.known]:
         return "id"

@@ -12,9 +12,9 @@ import orjson
 
 from shared import json_text
 from shared.errors import InvalidInput
+from shared.storage.names import path_keys
 from shared.storage.port import PartitionKey
 from shared.storage.query import Condition, Equals, In, IsDefined, Query, Range, Scalar
-from shared.storage.sqlite_names import path_keys
 from shared.storage.sqlite_plan import Scope, plan, scope_of
 from shared.storage.sqlite_schema import Table, column_value
 

@@ -211,9 +211,10 @@ async def test_order_over_a_prefix(store: DocumentStore) -> None:
     for limit in (3, 1000):
         query = Query((days,), order_by="ts", limit=limit)
         assert await ids(store, "readings", query, ("oven-1",)) == expected
-        assert await ids(store, "readings", Query(order_by="ts", limit=limit), ("oven-1",)) == [
-            d["id"] for d in documents
-        ]
+        downwards = Query((days,), order_by="ts", descending=True, limit=limit)
+        assert await ids(store, "readings", downwards, ("oven-1",)) == expected[::-1]
+        one = Query((Equals("day", "2026-11-22"),), order_by="ts", limit=limit)
+        assert await ids(store, "readings", one, ("oven-1",)) == [d["id"] for d in documents[2::3]]
 
 
 async def test_documents_without_the_ordered_property_come_too(store: DocumentStore) -> None:
@@ -233,6 +234,16 @@ async def test_nothing_is_ordered_across_partitions_or_without_an_index(store: D
         await store.query("readings", Query(order_by="ts"))
     with pytest.raises(InvalidInput):
         await store.query("readings", Query(order_by="values"), partition=DAY)
+    for where in ((), (Range("day", ge="2026-11-20"),), (IsDefined("day"),)):
+        with pytest.raises(InvalidInput) as caught:
+            await store.query("readings", Query(where, order_by="ts"), partition=DAY[:1])
+        assert caught.value.problems[0].field == "order_by"
+
+
+async def test_an_order_over_no_partition_is_empty(store: DocumentStore) -> None:
+    await store.create("readings", reading(1))
+    page = await store.query("readings", Query((In("day", ()),), order_by="ts"), partition=DAY[:1])
+    assert (page.items, page.continuation) == ([], None)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +324,7 @@ async def test_a_continuation_belongs_to_its_query(store: DocumentStore) -> None
     mine = page.continuation
     foreign: list[tuple[Query, PartitionKey | None]] = [
         (Query(order_by="ts", limit=3, continuation=mine), ("oven-2", "2026-11-21")),
-        (Query(order_by="ts", limit=3, continuation=mine), ("oven-1",)),
+        (Query((In("day", ("2026-11-21",)),), order_by="ts", limit=3, continuation=mine), ("oven-1",)),
         (Query(order_by="ts", descending=True, continuation=mine), DAY),
         (Query(continuation=mine), DAY),
         (Query((Equals("ts", "x"),), order_by="ts", continuation=mine), DAY),
