@@ -14,13 +14,15 @@ import azure.functions as func
 from pydantic import BaseModel
 
 from functions.call import NOBODY, Answer, Call, UtcTime, parse
+from functions.invocation import invoked, route_of
 from functions.problems import Refusal, problem
 from functions.workers import named, queue_worker, timer_worker
 from shared import json_text
 from shared.access import Role
 from shared.errors import LengthRequired, OvenbridgeError, PayloadTooLarge, Unauthorized, Unavailable
-from shared.observability import bound, new_correlation_id, protect_logs
+from shared.observability import protect_logs
 from shared.services import services
+from shared.tracing import parent_of
 
 __all__ = [
     "NOBODY",
@@ -41,7 +43,7 @@ log = logging.getLogger("ovenbridge.http")
 protect_logs()
 
 Handler = Callable[[Call], Awaitable[Answer]]
-HttpFunction = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
+HttpFunction = Callable[..., Awaitable[func.HttpResponse]]
 
 
 def endpoint(
@@ -64,20 +66,25 @@ def endpoint(
     def decorate(handler: Handler) -> HttpFunction:
         name = handler.__name__
 
-        async def http_function(req: func.HttpRequest) -> func.HttpResponse:
-            correlation = _correlation(req.headers)
-            with bound(correlation, name):
+        async def http_function(req: func.HttpRequest, context: func.Context | None = None) -> func.HttpResponse:
+            given = parent_of(req.headers.get("traceparent"), req.headers.get("tracestate"))
+            with invoked(name, "http", context, given=given, correlation=_correlation(req.headers)) as work:
+                if work.span.recording:
+                    work.span.set(
+                        {"http.request.method": req.method, "http.route": route_of(req.url, req.route_params) or "?"}
+                    )
                 try:
-                    call = await _admit(req, role, key_checked, max_body_bytes, correlation)
-                    return _respond(await handler(call), correlation)
+                    call = await _admit(req, role, key_checked, max_body_bytes, work.correlation)
+                    response = _respond(await handler(call), work.correlation)
                 except OvenbridgeError as error:
                     _note(name, error)
-                    answer = refusal(error)
+                    response = _respond(refusal(error), work.correlation)
                 except Exception:
                     # The edge of the process: without this the host answers a bare 500 with an empty body.
                     log.exception("%s failed unexpectedly", name)
-                    answer = refusal(_unexpected(correlation))
-                return _respond(answer, correlation)
+                    response = _respond(refusal(_unexpected(work.correlation)), work.correlation)
+                work.answered(response.status_code)
+                return response
 
         return named(http_function, handler)
 
@@ -135,17 +142,11 @@ async def _admit(
 
 
 _CORRELATION = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
 
-def _correlation(headers: Mapping[str, str]) -> str:
+def _correlation(headers: Mapping[str, str]) -> str | None:
     given = headers.get("x-correlation-id")
-    if given and _CORRELATION.fullmatch(given):
-        return given
-    parent = headers.get("traceparent")
-    if parent and (parts := _TRACEPARENT.fullmatch(parent)):
-        return parts[1]
-    return new_correlation_id()
+    return given if given and _CORRELATION.fullmatch(given) else None
 
 
 def _respond(answer: Answer, correlation: str) -> func.HttpResponse:

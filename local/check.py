@@ -117,8 +117,9 @@ def _rules(function: Function, kept: Sequence[Function]) -> Iterator[str]:
             yield from _queue_rules(function)
         case OtherFunction():
             yield f"the local host does not serve the trigger {function.trigger}"
-    if "context" in inspect.signature(function.handler).parameters:
-        yield "the local host gives no `context` parameter"
+    context = inspect.signature(function.handler).parameters.get("context")
+    if context is not None and context.default is inspect.Parameter.empty:
+        yield "the local host gives no `context`; let it have a default"
     for binding in function.bindings:
         if str(binding["name"]) not in ("$return", function.argument):
             yield f"the local host serves triggers only, not the binding `{binding['name']}`"
