@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shared.azure_connections import AzureConnections
 from shared.callbacks.document import QUEUE
 from shared.clock import ManualClock
 from shared.services import Services
@@ -68,12 +69,16 @@ class Mortal:
 
 
 @asynccontextmanager
-async def alive(folder: Path, clock: ManualClock, fate: Fate | None = None) -> AsyncIterator[Services]:
-    """A house over this folder; with a fate, mortal."""
-    settings = Settings(data_dir=folder, allow_private_targets=True, allow_http_targets=True)
+async def alive(
+    folder: Path, clock: ManualClock, fate: Fate | None = None, *, azure: AzureConnections | None = None
+) -> AsyncIterator[Services]:
+    """A house over this folder, or over Azure services; with a fate, mortal."""
+    settings = Settings(
+        data_dir=folder, allow_private_targets=True, allow_http_targets=True, azure=azure or AzureConnections()
+    )
     house = Services(settings, clock)
     if fate is not None:
-        parts = {"store": house.store, "_sqlite_queue": house.queue, "http": house.http, "vault": house.vault}
+        parts = {"store": house.store, "_queue": house.queue, "http": house.http, "vault": house.vault}
         house.__dict__.update({name: Mortal(part, name.strip("_"), fate) for name, part in parts.items()})
     try:
         yield house

@@ -7,13 +7,10 @@ what it got no answer for, or does not.
 from __future__ import annotations
 
 import random
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from shared.callbacks.document import OPEN, QUEUE
 from shared.callbacks.model import NewCallback
 from shared.clock import ManualClock
 from shared.errors import NotFound
@@ -22,77 +19,11 @@ from shared.services import Services
 from shared.storage import Query, every
 from tests.unit.callbacks.conftest import ENGINEER
 from tests.unit.callbacks.mortal import CrashNow, Fate, alive, work_off
-from tests.unit.callbacks.receiver import Notification, Receiver
-
-EVENTS = ("quick", "fails-once", "fails-always")
-RETRIES = 2
-
-
-class World:
-    """What survives every death: the folder, the clock, the receiver, the publisher's knowledge."""
-
-    def __init__(self, folder: Path, clock: ManualClock, receiver: Receiver) -> None:
-        self.folder = folder
-        self.clock = clock
-        self.receiver = receiver
-        self.acknowledged: set[str] = set()
-        self.tries: Counter[str] = Counter()
-        receiver.answer = self._answer
-
-    def _answer(self, notification: Notification) -> int:
-        name = notification.webhook_id[33:]
-        self.tries[notification.webhook_id] += 1
-        if name == "fails-always":
-            return 500
-        return 503 if name == "fails-once" and self.tries[notification.webhook_id] == 1 else 200
-
-    async def register(self) -> None:
-        """Two callbacks, made in peace."""
-        async with alive(self.folder, self.clock) as house:
-            for path in ("/a", "/b"):
-                wanted = NewCallback("EXTERNAL", self.receiver.url + path, max_retries=RETRIES)
-                await house.callbacks.create(wanted, caller=ENGINEER)
-
-    async def live(self, house: Services, *, publishing: bool = True) -> None:
-        """Publish what is not acknowledged, work, let time pass, sweep."""
-        for name in EVENTS if publishing else ():
-            if name not in self.acknowledged:
-                await house.events.publish(Event(id=name, type="EXTERNAL", timestamp=self.clock.now()))
-                self.acknowledged.add(name)
-        for _ in range(RETRIES + 2):
-            await work_off(house)
-            self.clock.advance(10.1)
-
-    async def afterlife(self, *, publishing: bool) -> None:
-        """A new process over the same folder, until everything has had its time, twice swept."""
-        async with alive(self.folder, self.clock) as house:
-            await self.live(house, publishing=publishing)
-            for _ in range(3):
-                self.clock.advance(200)
-                await house.deliveries.sweep()
-                await self.live(house, publishing=False)
-
-    async def check(self) -> None:
-        """Everything acknowledged has ended as it should; nothing is stuck; duplicates are few."""
-        async with alive(self.folder, self.clock) as house:
-            documents = [s.document async for s in every(house.store, "deliveries", Query())]
-            depth = await house.receiver.depth(QUEUE)
-            assert (depth.active, depth.scheduled, depth.locked, depth.dead_lettered) == (0, 0, 0, 0)
-        ended: dict[str, list[dict[str, Any]]] = {name: [] for name in EVENTS}
-        for document in documents:
-            assert document["status"] not in OPEN, document
-            ended[document["id"][2:]].append(document)
-        for name in self.acknowledged:
-            expected = "discarded" if name == "fails-always" else "confirmed"
-            assert [d["status"] for d in ended[name]] == [expected] * 2, name
-        for webhook_id, count in self.tries.items():
-            name = webhook_id[33:]
-            usual = {"quick": 1, "fails-once": 2, "fails-always": RETRIES + 1}[name]
-            assert usual <= count <= usual + 1, f"{webhook_id} was tried {count} times"
+from tests.unit.callbacks.receiver import Receiver
+from tests.unit.callbacks.world import EVENTS, World
 
 
 async def _world(folder: Path, clock: ManualClock, receiver: Receiver) -> World:
-    receiver.seen.clear()
     world = World(folder, clock, receiver)
     await world.register()
     return world
@@ -102,7 +33,7 @@ async def _points(tmp_path: Path, clock: ManualClock, receiver: Receiver) -> Fat
     """How many points an undisturbed life has."""
     world = await _world(tmp_path / "undisturbed", clock, receiver)
     fate = Fate()
-    async with alive(world.folder, clock, fate) as house:
+    async with world.alive(fate) as house:
         await world.live(house)
     await world.check()
     return fate
@@ -113,7 +44,7 @@ async def test_death_at_every_step(tmp_path: Path, clock: ManualClock, receiver:
     fate = await _points(tmp_path, clock, receiver)
     assert fate.points > 60, fate.passed
     kinds = {name.split(" ", 1)[1] for name in fate.passed}
-    assert {"store.create_each", "store.patch", "sqlite_queue.send", "http.send", "sqlite_queue.complete"} <= kinds
+    assert {"store.create_each", "store.patch", "queue.send", "http.send", "queue.complete"} <= kinds
     for point in range(fate.points):
         world = await _world(tmp_path / f"{point}", clock, receiver)
         await _die(world, point)
@@ -125,7 +56,7 @@ async def test_death_at_every_step(tmp_path: Path, clock: ManualClock, receiver:
 
 
 async def _die(world: World, point: int) -> None:
-    async with alive(world.folder, world.clock, Fate(point)) as house:
+    async with world.alive(Fate(point)) as house:
         with pytest.raises(CrashNow):
             await world.live(house)
 
@@ -136,7 +67,7 @@ async def test_many_deaths(tmp_path: Path, clock: ManualClock, receiver: Receive
     chance = random.Random(seed)
     world = await _world(tmp_path / "lives", clock, receiver)
     for _ in range(8):
-        async with alive(world.folder, clock, Fate(chance.randrange(1, 50))) as house:
+        async with world.alive(Fate(chance.randrange(1, 50))) as house:
             try:
                 await house.deliveries.sweep()
                 await world.live(house)
@@ -146,7 +77,7 @@ async def test_many_deaths(tmp_path: Path, clock: ManualClock, receiver: Receive
             except CrashNow:
                 pass
     await world.afterlife(publishing=True)
-    async with alive(world.folder, clock) as house:
+    async with world.alive() as house:
         statuses = {s.document["status"] async for s in every(house.store, "deliveries", Query())}
     assert statuses == {"confirmed", "discarded"}, f"seed {seed}"
     assert world.acknowledged == set(EVENTS)
