@@ -8,10 +8,9 @@ by the application properties of a message.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 import azure.functions as func
@@ -20,6 +19,9 @@ from shared import metrics, tracing
 from shared.observability import bound, new_correlation_id
 from shared.tally import tally
 from shared.tracing import Parent, Span, SpanKind
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["Invocation", "Trigger", "invoked", "route_of"]
 
@@ -32,14 +34,20 @@ _KINDS: Mapping[Trigger, SpanKind] = {"http": "server", "pubsub": "consumer", "t
 tally().attach()
 
 
-@dataclass(slots=True)
 class Invocation:
-    """One call that is under way."""
+    """One call that is under way: use it as a context manager, once."""
 
-    correlation: str
-    span: Span
-    outcome: str = "failed"
-    """For the measure; stands unless somebody says better."""
+    __slots__ = ("_begun", "_bound", "_continuing", "correlation", "name", "outcome", "span")
+
+    def __init__(self, name: str, correlation: str, span: Span, parent: Parent | None) -> None:
+        self.name = name
+        self.correlation = correlation
+        self.span = span
+        self.outcome = "failed"
+        """For the measure; stands unless somebody says better."""
+        self._begun = 0.0
+        self._bound = bound(correlation, name)
+        self._continuing = tracing.continuing(parent)
 
     def answered(self, status: int) -> None:
         """An HTTP call got this answer."""
@@ -49,8 +57,23 @@ class Invocation:
             if status >= 500:
                 self.span.failed(f"HTTP {status}")
 
+    def __enter__(self) -> Self:
+        self._begun = time.perf_counter()
+        self.span.__enter__()
+        self._bound.__enter__()
+        self._continuing.__enter__()
+        return self
 
-@contextmanager
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        elapsed = time.perf_counter() - self._begun
+        metrics.FUNCTION_DURATION.record(elapsed, function=self.name, outcome=self.outcome)
+        self._continuing.__exit__(kind, error, trace)
+        self._bound.__exit__(kind, error, trace)
+        self.span.__exit__(kind, error, trace)
+
+
 def invoked(
     name: str,
     trigger: Trigger,
@@ -58,7 +81,7 @@ def invoked(
     *,
     given: Parent | None = None,
     correlation: str | None = None,
-) -> Iterator[Invocation]:
+) -> Invocation:
     """Everything inside belongs to this call.
 
     Args:
@@ -76,21 +99,15 @@ def invoked(
     kind: SpanKind = "internal" if parent is not None and parent is host else _KINDS[trigger]
     if parent is None:
         parent = tracing.parent_from_correlation(correlation)
-    begun = time.perf_counter()
-    with tracing.span(name, kind, parent) as span:
-        if correlation is None:
-            cause = parent or span.parent
-            correlation = cause.trace_id if cause is not None else new_correlation_id()
-        call = Invocation(correlation, span)
-        if span.recording:
-            span.set({"faas.trigger": trigger, "ovenbridge.correlation_id": correlation})
-            if context is not None:
-                span.set({"faas.invocation_id": context.invocation_id})
-        try:
-            with bound(correlation, name), tracing.continuing(parent):
-                yield call
-        finally:
-            metrics.FUNCTION_DURATION.record(time.perf_counter() - begun, function=name, outcome=call.outcome)
+    span = tracing.span(name, kind, parent)
+    if correlation is None:
+        cause = parent or span.parent
+        correlation = cause.trace_id if cause is not None else new_correlation_id()
+    if span.recording:
+        span.set({"faas.trigger": trigger, "ovenbridge.correlation_id": correlation})
+        if context is not None:
+            span.set({"faas.invocation_id": context.invocation_id})
+    return Invocation(name, correlation, span, parent)
 
 
 def route_of(url: str, params: Mapping[str, str]) -> str | None:

@@ -12,9 +12,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,16 +46,27 @@ def correlation_id() -> str | None:
     return _correlation_id.get()
 
 
-@contextmanager
-def bound(correlation: str, function: str | None = None) -> Iterator[None]:
+class _Bound:
+    __slots__ = ("_correlation", "_function", "_tokens")
+
+    def __init__(self, correlation: str, function: str | None) -> None:
+        self._correlation = correlation
+        self._function = function
+        self._tokens: tuple[Token[str | None], Token[str | None]] | None = None
+
+    def __enter__(self) -> None:
+        function = self._function if self._function is not None else _function.get()
+        self._tokens = (_correlation_id.set(self._correlation), _function.set(function))
+
+    def __exit__(self, *_: object) -> None:
+        if self._tokens is not None:
+            _correlation_id.reset(self._tokens[0])
+            _function.reset(self._tokens[1])
+
+
+def bound(correlation: str, function: str | None = None) -> AbstractContextManager[None]:
     """Everything logged inside carries this correlation id (and the name of the function)."""
-    token = _correlation_id.set(correlation)
-    function_token = _function.set(function if function is not None else _function.get())
-    try:
-        yield
-    finally:
-        _function.reset(function_token)
-        _correlation_id.reset(token)
+    return _Bound(correlation, function)
 
 
 _tracebacks = logging.Formatter()

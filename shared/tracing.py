@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from shared.observability import correlation_id
 
@@ -51,8 +50,7 @@ _TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _STATE = re.compile(r"[\x20-\x7e]{1,512}")
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
+class Parent(NamedTuple):
     """What something is part of: a span here or in another process."""
 
     trace_id: str
@@ -163,14 +161,24 @@ def mark(**attributes: Attribute) -> None:
 _came_from: ContextVar[Parent | None] = ContextVar("came_from", default=None)
 
 
-@contextmanager
-def continuing(parent: Parent | None) -> Iterator[None]:
+class _Continuing:
+    __slots__ = ("_parent", "_token")
+
+    def __init__(self, parent: Parent | None) -> None:
+        self._parent = parent
+        self._token: Token[Parent | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _came_from.set(self._parent)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _came_from.reset(self._token)
+
+
+def continuing(parent: Parent | None) -> AbstractContextManager[None]:
     """What is sent inside belongs to this parent, unless a span says better."""
-    token = _came_from.set(parent)
-    try:
-        yield
-    finally:
-        _came_from.reset(token)
+    return _Continuing(parent)
 
 
 def parent_of(traceparent: str | None, tracestate: str | None = None) -> Parent | None:
