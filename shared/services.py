@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from shared.access.identify import Access
     from shared.alerts.rules import AlertRules
     from shared.alerts.service import Alerts
+    from shared.audit.anchoring import Anchoring
     from shared.audit.log import AuditLog
+    from shared.audit.proof import AuditProof
+    from shared.audit.shelf import AnchorShelf
     from shared.azure_identity import AzureIdentity
+    from shared.blobs import BlobStore
     from shared.callbacks.delivery import Deliveries
     from shared.callbacks.registry import Callbacks
     from shared.collection.health import ConnectionHealth
@@ -55,7 +59,7 @@ class Services:
 
     async def close(self) -> None:
         """Let go of connections and files, as far as they were opened. Never needed for durability."""
-        for name in ("http", "vault", "_queue", "store", "identity"):
+        for name in ("http", "vault", "anchor_blobs", "_queue", "store", "identity"):
             if name in self.__dict__:
                 await self.__dict__[name].close()
 
@@ -119,6 +123,19 @@ class Services:
         return FileVault(self.settings.data_dir / "vault", self.clock)
 
     @cached_property
+    def anchor_blobs(self) -> BlobStore:
+        """Where the audit log's anchors are kept."""
+        anchors = self.settings.azure.anchors
+        if anchors.wanted or (self.settings.azure.cosmos.wanted and self.settings.website_hostname):
+            from shared.blobs.blob_storage import BlobStorage
+
+            # In Azure a folder would be gone with the instance.
+            return BlobStorage(anchors, self.identity, container="audit-anchors")
+        from shared.blobs.files import BlobFiles
+
+        return BlobFiles(self.settings.data_dir / "audit-anchors")
+
+    @cached_property
     def targets(self) -> TargetPolicy:
         """Which addresses we connect to."""
         from shared.outgoing.targets import TargetPolicy
@@ -144,6 +161,9 @@ class Services:
                 "store": Probe(lambda: self.store, "Check the document store: is it reachable, writable, not full?"),
                 "queue": Probe(lambda: self.queue, "Check the message queue: is it reachable, and may we send?"),
                 "vault": Probe(lambda: self.vault, "Check the vault: is it reachable, and may we read?"),
+                "anchors": Probe(
+                    lambda: self.anchor_blobs, "Check where audit anchors are kept: is it set, and may we read?"
+                ),
             },
             show_details=self.settings.serves_loopback,
         )
@@ -156,6 +176,26 @@ class Services:
         from shared.audit.log import AuditLog
 
         return AuditLog(self.store, self.clock)
+
+    @cached_property
+    def _anchor_shelf(self) -> AnchorShelf:
+        from shared.audit.shelf import AnchorShelf
+
+        return AnchorShelf(self.anchor_blobs)
+
+    @cached_property
+    def anchoring(self) -> Anchoring:
+        """Noting where the audit log stands, where nobody can rewrite it."""
+        from shared.audit.anchoring import Anchoring
+
+        return Anchoring(self.store, self._anchor_shelf, self.clock)
+
+    @cached_property
+    def audit_proof(self) -> AuditProof:
+        """Is the audit log what was written?"""
+        from shared.audit.proof import AuditProof
+
+        return AuditProof(self.audit, self.anchoring, self._anchor_shelf, self.clock)
 
     @cached_property
     def events(self) -> EventLog:

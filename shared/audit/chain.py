@@ -2,7 +2,8 @@
 
 Every entry holds the hash of the one before it, and a hash over everything it says. Whoever changes, removes,
 inserts or reorders an entry breaks the chain at that place, unless every later entry is written anew as well; that,
-and cutting off the newest entries, shows only against a hash that was noted outside (``Verification.head_hash``).
+and cutting off the newest entries, shows only against a hash that was noted outside: by a person
+(``Verification.head_hash``) or in an anchor (``witness.py``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,20 @@ from shared.errors import InvalidInput
 from shared.observability import masked
 from shared.storage import Document
 
-__all__ = ["GENESIS", "Break", "Verification", "check", "entry_hash", "entry_id", "month_after", "plain"]
+__all__ = [
+    "GENESIS",
+    "Anchored",
+    "Break",
+    "Link",
+    "Verification",
+    "check",
+    "entry_hash",
+    "entry_id",
+    "link",
+    "month_after",
+    "plain",
+    "stream_name",
+]
 
 GENESIS = "0" * 64
 """What the first entry of a stream holds as the hash of the one before it."""
@@ -40,9 +54,29 @@ class Break:
     seq: int | None
     """The entry's number; ``None`` when it has lost even that."""
     kind: str
-    """``changed``, ``missing``, ``front_missing``, ``reordered``, ``duplicate``, ``misplaced`` or ``head_missing``."""
+    """In a chain: ``changed``, ``missing``, ``front_missing``, ``reordered``, ``duplicate``, ``misplaced``. Against a
+    note or an anchor: ``head_missing``, ``rewritten``, ``stream_missing``. In the anchors: ``anchor_missing``,
+    ``anchor_altered``, ``seal_missing``, ``seal_altered``. As a doubt: ``backdated``, ``clock_back``."""
     detail: str
     """A sentence for a person."""
+    anchor: int | None = None
+    """The number of the anchor (or seal, where the kind says so) that tells, or is concerned itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchored:
+    """What the anchors hold of one stream."""
+
+    since: str
+    """When the first anchor that knows the stream was written, ISO 8601."""
+    anchors: int
+    """How many hold a head of it."""
+    seq: int
+    """The newest entry that is anchored; entries up to it cannot be changed unseen."""
+    at: str
+    """When that was, ISO 8601."""
+    anchor: int
+    """The number of that anchor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +89,18 @@ class Verification:
     head_seq: int
     """The number of the newest entry; 0: the stream is empty."""
     head_hash: str
-    """Note it somewhere else: only against such a note does a cut-off tail show."""
+    """Note it somewhere else: only against such a note, or an anchor, does a cut-off tail show."""
     first_break: Break | None = None
+    anchored: Anchored | None = None
+    """``None``: no anchor holds it, or the anchors were not asked."""
+    doubt: Break | None = None
+    """Something that is no proof of tampering, but that an auditor should ask about."""
+    head_at: str = ""
+    """When the newest entry says that it was written."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Link:
+class Link:
     """What checking needs of an entry: little, so that long streams fit into memory."""
 
     seq: int | None
@@ -68,6 +108,7 @@ class _Link:
     hash: str
     previous: str
     next_month: str
+    at: str
     whole: bool
     """Its hash is the hash of what it says, and it is called and filed as it should be."""
 
@@ -131,7 +172,7 @@ def _numbers(value: Any) -> Any:
     return value
 
 
-def link(stream: str, document: Document) -> _Link:
+def link(stream: str, document: Document) -> Link:
     """One stored entry, reduced to what checking needs. Anything may stand in it: it may have been tampered with."""
     seq = document.get("seq")
     number = seq if isinstance(seq, int) and not isinstance(seq, bool) else None
@@ -145,17 +186,23 @@ def link(stream: str, document: Document) -> _Link:
         and document.get("stream") == stream
         and document.get("hash") == entry_hash(document)
     )
-    return _Link(
+    return Link(
         seq=number,
         month=str(document.get("month")),
         hash=str(document.get("hash")),
         previous=str(document.get("prevHash")),
         next_month=next_month,
+        at=str(document.get("at")),
         whole=whole,
     )
 
 
-def check(stream: str, links: Iterable[_Link], *, noted: tuple[int, str] | None = None) -> Verification:
+def in_order(links: Iterable[Link]) -> list[Link]:
+    """By number; those that lost theirs at the end."""
+    return sorted(links, key=lambda entry: (entry.seq is None, entry.seq or 0))
+
+
+def check(stream: str, links: Iterable[Link], *, noted: tuple[int, str] | None = None) -> Verification:
     """Hold all entries of a stream together, in the order of their numbers, and name the first that does not fit.
 
     Args:
@@ -163,7 +210,7 @@ def check(stream: str, links: Iterable[_Link], *, noted: tuple[int, str] | None 
         links: in any order.
         noted: number and hash of an entry as somebody wrote it down earlier; the chain must still hold it.
     """
-    ordered = sorted(links, key=lambda entry: (entry.seq is None, entry.seq or 0))
+    ordered = in_order(links)
     head = ordered[-1] if ordered else None
     found = _first_break(ordered) or (_against_note(ordered, noted) if noted else None)
     return Verification(
@@ -173,11 +220,12 @@ def check(stream: str, links: Iterable[_Link], *, noted: tuple[int, str] | None 
         head_seq=(head.seq or 0) if head else 0,
         head_hash=head.hash if head else GENESIS,
         first_break=found,
+        head_at=head.at if head else "",
     )
 
 
-def _first_break(ordered: list[_Link]) -> Break | None:
-    before: _Link | None = None
+def _first_break(ordered: list[Link]) -> Break | None:
+    before: Link | None = None
     for entry in ordered:
         found = _break_at(before, entry)
         if found is not None:
@@ -186,7 +234,7 @@ def _first_break(ordered: list[_Link]) -> Break | None:
     return None
 
 
-def _break_at(before: _Link | None, entry: _Link) -> Break | None:
+def _break_at(before: Link | None, entry: Link) -> Break | None:
     expected = 1 if before is None or before.seq is None else before.seq + 1
     seq = entry.seq
     if seq is None:
@@ -208,7 +256,7 @@ def _break_at(before: _Link | None, entry: _Link) -> Break | None:
     return None
 
 
-def _against_note(ordered: list[_Link], noted: tuple[int, str]) -> Break | None:
+def _against_note(ordered: list[Link], noted: tuple[int, str]) -> Break | None:
     seq, expected = noted
     if len(ordered) < seq:
         return Break(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,11 +22,13 @@ from shared.audit.chain import (
     check,
     entry_hash,
     entry_id,
+    in_order,
     link,
     month_after,
     plain,
     stream_name,
 )
+from shared.audit.witness import Witness, hold_against
 from shared.clock import Clock, iso, month_of, parse_iso
 from shared.errors import Conflict, OvenbridgeError, Unavailable
 from shared.ids import new_id
@@ -168,25 +170,30 @@ class AuditLog:
                 log.error("Cannot note that entry %s of %s failed: %s", entry.seq, stream, second.detail)
             raise
 
-    async def verify(self, stream: str, *, noted: tuple[int, str] | None = None) -> Verification:
+    async def verify(
+        self, stream: str, *, noted: tuple[int, str] | None = None, witnesses: Sequence[Witness] = ()
+    ) -> Verification:
         """Recompute the chain of one stream and name the first entry that does not hold.
 
         Args:
             stream: which.
             noted: number and hash of an entry that somebody wrote down outside; shows a cut-off tail or a chain that
                 was written anew from some place on, which the chain alone cannot.
+            witnesses: what the anchors hold of it, which shows the same (``AuditProof`` reads them).
         """
-        links = [
-            link(stream, stored.document)
-            async for stored in every(
-                self._store,
-                CONTAINER,
-                Query(limit=1000),
-                partition=(stream_name(stream),),
-                at_most=MAX_ENTRIES,
-            )
-        ]
-        return check(stream, links, noted=noted)
+        links = in_order(
+            [
+                link(stream, stored.document)
+                async for stored in every(
+                    self._store,
+                    CONTAINER,
+                    Query(limit=1000),
+                    partition=(stream_name(stream),),
+                    at_most=MAX_ENTRIES,
+                )
+            ]
+        )
+        return hold_against(check(stream, links, noted=noted), links, witnesses)
 
     async def entries(
         self,

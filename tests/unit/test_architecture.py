@@ -31,6 +31,7 @@ FLOORS = {
     "storage": 1,
     "messaging": 1,
     "secrets": 1,
+    "blobs": 1,
     "outgoing": 1,
 }
 """DESIGN section 2. A module that stands alone in ``shared/`` is floor 0."""
