@@ -9,10 +9,12 @@ from typing import Any
 from shared.callbacks.document import delivery_id
 from shared.callbacks.model import Callback
 from shared.callbacks.sealed import Destination
-from shared.clock import Clock, iso
+from shared.clock import Clock, iso, parse_iso
+from shared.metrics import DELIVERY_ATTEMPTS, DELIVERY_LAG, FIRST_ATTEMPT_WITHIN_SECONDS, in_time
 from shared.observability import redact
 from shared.outgoing.http import OutgoingAnswer, OutgoingError, OutgoingHttp
 from shared.storage import Document
+from shared.tracing import Span, span
 
 __all__ = ["Attempts", "Dialect", "Notification", "Outcome"]
 
@@ -62,8 +64,22 @@ class Attempts:
 
     async def make(self, callback: Callback, destination: Destination, document: Document) -> Outcome:
         """Send the notification once. Never raises for anything a receiver does."""
+        with span("notify", "client") as now:
+            trace = now.parent.traceparent if now.parent is not None else document.get("traceparent")
+            outcome = await self._send(callback, destination, document, trace)
+            DELIVERY_ATTEMPTS.record(1, outcome=_kind(outcome))
+            if now.recording:
+                _describe(now, callback, document, outcome)
+            return outcome
+
+    async def _send(
+        self, callback: Callback, destination: Destination, document: Document, trace: str | None
+    ) -> Outcome:
         number = document["attempt"] - document["firstAttempt"] + 1
         now = self.clock.now()
+        if document["attempt"] == 0:
+            late = (now - parse_iso(document["createdAt"])).total_seconds()
+            DELIVERY_LAG.record(late, on_time=in_time(late, FIRST_ATTEMPT_WITHIN_SECONDS))
         notification = self.dialects[callback.dialect](callback, document["event"], self.base_url)
         headers = {
             "Content-Type": "application/json",
@@ -75,6 +91,8 @@ class Attempts:
         }
         if (correlation := document.get("correlationId")) is not None:
             headers["x-correlation-id"] = correlation
+        if trace is not None:
+            headers["traceparent"] = trace
         tried: dict[str, Any] = {"n": number, "at": iso(now)}
         try:
             answer = await self.http.send(
@@ -97,6 +115,33 @@ def missing_destination(document: Document, now: str) -> Outcome:
     number = document["attempt"] - document["firstAttempt"] + 1
     detail = "The vault holds no address for this callback: delete it and register it again."
     return Outcome(False, False, {"n": number, "at": now, "reason": "no_destination", "detail": detail})
+
+
+def _kind(outcome: Outcome) -> str:
+    """For counting: confirmed, http_4xx, or why there was no answer."""
+    if outcome.confirmed:
+        return "confirmed"
+    status = outcome.tried.get("status")
+    return str(outcome.tried["reason"]) if status is None else f"http_{status // 100}xx"
+
+
+def _describe(now: Span, callback: Callback, document: Document, outcome: Outcome) -> None:
+    """Which event, which delivery, which attempt; the receiver by its origin alone."""
+    now.set(
+        {
+            "http.request.method": "POST",
+            "server.address": callback.origin,
+            "ovenbridge.event_id": document["id"][2:],
+            "ovenbridge.event_type": document["eventType"],
+            "ovenbridge.callback_id": callback.id,
+            "ovenbridge.delivery_id": delivery_id(callback.id, document["id"]),
+            "ovenbridge.attempt": outcome.tried["n"],
+        }
+    )
+    if (status := outcome.tried.get("status")) is not None:
+        now.set({"http.response.status_code": status})
+    if not outcome.confirmed:
+        now.failed(outcome.sentence)
 
 
 def _judge(answer: OutgoingAnswer, tried: dict[str, Any]) -> Outcome:

@@ -41,6 +41,7 @@ from shared.callbacks.unconfirmed import Unconfirmed
 from shared.clock import Clock, compact, iso
 from shared.errors import NotFound, PreconditionFailed, Unavailable
 from shared.messaging import Outgoing, Queue
+from shared.metrics import DELIVERY_DISCARDED
 from shared.outgoing.http import OutgoingHttp
 from shared.storage import Document, DocumentStore, PatchOperation, SetPath
 
@@ -223,6 +224,7 @@ class Deliveries:
                 discarded("max_unconfirmed", detail, now),
                 when={"status": RETRYING},
             )
+            DELIVERY_DISCARDED.record(1, reason="max_unconfirmed")
         except (NotFound, PreconditionFailed):
             log.debug("Delivery %s ended by itself before it was dropped.", document_id)
 
@@ -237,7 +239,8 @@ class Deliveries:
         operations = [*discarded(reason, detail, self._clock.now())]
         if outcome is not None:
             operations.append(SetPath("attempts", logged(document, outcome.tried)))
-        await self._patch_as_read(document, operations)
+        if await self._patch_as_read(document, operations):
+            DELIVERY_DISCARDED.record(1, reason=reason)
         self._unconfirmed.gone(document)
 
     # The store ---------------------------------------------------------------------------------------------------

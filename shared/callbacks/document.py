@@ -17,6 +17,7 @@ from shared.errors import InvalidInput, NotFound
 from shared.ids import digest_id
 from shared.messaging import Outgoing
 from shared.storage import Document, PatchOperation, SetPath
+from shared.tracing import properties
 
 __all__ = [
     "CONFIRMED",
@@ -71,10 +72,20 @@ class Wake(NamedTuple):
     attempt: int
 
 
-def new_delivery(callback_id: str, event: dict[str, Any], moment: str, correlation: str | None = None) -> Document:
-    """The document of a new delivery, made at ``moment`` (ISO). ``event`` is its stored form (claim check)."""
+def new_delivery(
+    callback_id: str,
+    event: dict[str, Any],
+    moment: str,
+    correlation: str | None = None,
+    traceparent: str | None = None,
+) -> Document:
+    """The document of a new delivery, made at ``moment`` (ISO). ``event`` is its stored form (claim check).
+
+    ``traceparent`` stays with it, so that an attempt an hour later is still part of what caused it.
+    """
     return {
         "correlationId": event.get("correlationId", correlation),
+        "traceparent": traceparent,
         "id": f"d:{event['eventId']}",
         "callbackId": callback_id,
         "status": PENDING,
@@ -114,7 +125,8 @@ def wake(document: Document, attempt: int, *, at: datetime | None = None, suffix
     callback_id, document_id = document["callbackId"], document["id"]
     body = {"callbackId": callback_id, "deliveryId": document_id, "attempt": attempt}
     message_id = f"{digest_id(callback_id, document_id)}:{attempt}{':' if suffix else ''}{suffix}"
-    return Outgoing(json_text.dump(body), message_id, at, document.get("correlationId"))
+    trace = properties(document.get("traceparent"))
+    return Outgoing(json_text.dump(body), message_id, at, document.get("correlationId"), trace)
 
 
 def first_wakes(documents: Sequence[Document]) -> list[Outgoing]:
@@ -126,7 +138,8 @@ def first_wakes(documents: Sequence[Document]) -> list[Outgoing]:
         callback_ids = [document["callbackId"] for document in some]
         body = {"deliveryId": document_id, "callbackIds": callback_ids}
         message_id = f"{digest_id(document_id, *callback_ids)}:first"
-        messages.append(Outgoing(json_text.dump(body), message_id, None, some[0].get("correlationId")))
+        trace = properties(some[0].get("traceparent"))
+        messages.append(Outgoing(json_text.dump(body), message_id, None, some[0].get("correlationId"), trace))
     return messages
 
 

@@ -16,8 +16,10 @@ from shared.callbacks.model import Callback, State
 from shared.clock import Clock, iso
 from shared.events import Accepted, Event
 from shared.messaging import Queue
+from shared.metrics import DELIVERY_DISCARDED
 from shared.observability import correlation_id
 from shared.storage import Document, DocumentStore
+from shared.tracing import carried
 
 __all__ = ["FanOut", "JustMade"]
 
@@ -78,7 +80,8 @@ class FanOut:
         stored_event = event.to_document()
         now, correlation = self._clock.now(), correlation_id()
         moment = iso(now)
-        documents = [new_delivery(callback.id, stored_event, moment, correlation) for callback in callbacks]
+        trace = carried(stored_event.get("correlationId", correlation))
+        documents = [new_delivery(callback.id, stored_event, moment, correlation, trace) for callback in callbacks]
         for document, callback in zip(documents, callbacks, strict=True):
             if callback.state is State.DISABLED:
                 document.update(discard_as_made(callback, moment))
@@ -89,7 +92,9 @@ class FanOut:
             some = documents[start : start + TOGETHER]
             fresh = await self._store.create_each(CONTAINER, some)
             for document, made in zip(some, fresh, strict=True):
-                if keep and made and document["status"] == PENDING:
+                if made and document["status"] == DISCARDED:
+                    DELIVERY_DISCARDED.record(1, reason=document["discardReason"])
+                elif keep and made:
                     self._just_made.keep(document)
 
     async def _wake(self, documents: Sequence[Document]) -> None:
