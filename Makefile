@@ -10,7 +10,7 @@ PYTHON313 := $(shell sh tests/find_python.sh 3.13)
 WORKERS ?= auto
 ARGS ?=
 
-.PHONY: run test test313 bench check format clean help
+.PHONY: run test test313 bench check format package clean help
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,8 +36,11 @@ format: $(STAMPS)/dev ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+package: $(STAMPS)/venv ## the zip that goes to Azure, in dist/
+	@$(BIN)/python -m infra.package $(ARGS)
+
 clean: ## forget what was installed and stored
-	rm -rf $(VENV) .venv313 $(STAMPS) .runtime-library data
+	rm -rf $(VENV) .venv313 $(STAMPS) .runtime-library data dist
 
 $(STAMPS)/venv:
 	@mkdir -p $(STAMPS)
