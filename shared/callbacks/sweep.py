@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from shared.callbacks.document import CONTAINER, OPEN, QUEUE, due_at, put_off, wake
+from shared.callbacks.document import CONTAINER, OPEN, PENDING, QUEUE, due_at, put_off, wake
 from shared.callbacks.registry import Callbacks
-from shared.clock import Clock, compact, iso
+from shared.clock import Clock, compact, iso, parse_iso
 from shared.errors import NotFound, PreconditionFailed
 from shared.messaging import Outgoing, Queue
-from shared.storage import Document, DocumentStore, Equals, Query, Range
+from shared.metrics import DELIVERY_OLDEST_PENDING
+from shared.storage import Document, DocumentStore, Equals, Query, Range, every
 
 __all__ = ["Sweep"]
 
@@ -24,6 +25,9 @@ GRACE_SECONDS = 60.0
 MOST = 2_000
 """Deliveries woken by one sweep; the others are found by the next."""
 TOGETHER = 100
+WORTH_TELLING_SECONDS = 5.0
+"""Notifications that wait for their first try for less are not looked for."""
+MOST_LOOKED_AT = 200
 
 log = logging.getLogger("ovenbridge.delivery")
 
@@ -56,12 +60,23 @@ class Sweep:
             woken += await self._wake(status, overdue, MOST - woken)
         if woken:
             log.warning("%d notifications were overdue and are sent on; their messages had got lost.", woken)
+        await self._tell_the_oldest(now)
         return woken
+
+    async def _tell_the_oldest(self, now: datetime) -> None:
+        """How long somebody waits to be told for the first time; of a long line, the oldest that were found."""
+        where = (Equals("status", PENDING), Range("createdAt", le=iso(now - timedelta(seconds=WORTH_TELLING_SECONDS))))
+        query = Query(where, limit=TOGETHER, select=("createdAt", "replayedAt"))
+        oldest = 0.0
+        async for stored in every(self._store, CONTAINER, query, at_most=MOST_LOOKED_AT):
+            since = parse_iso(stored.document.get("replayedAt") or stored.document["createdAt"])
+            oldest = max(oldest, (now - since).total_seconds())
+        DELIVERY_OLDEST_PENDING.record(oldest)
 
     async def _wake(self, status: str, overdue: str, most: int) -> int:
         woken = 0
         where = (Equals("status", status), Range("nextAttemptAt", le=overdue))
-        fields = ("status", "attempt", "nextAttemptAt", "correlationId")
+        fields = ("status", "attempt", "nextAttemptAt", "correlationId", "traceparent")
         while woken < most:
             page = await self._store.query(CONTAINER, Query(where, limit=TOGETHER, select=fields))
             messages = await asyncio.gather(*(self._touch(stored.document) for stored in page.items))

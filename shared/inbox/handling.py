@@ -16,6 +16,7 @@ from shared.inbox.sources import HookSource, HookSources
 from shared.observability import bound
 from shared.storage import Document, DocumentStore, Equals, Increment, PatchOperation, Query, SetPath, every
 from shared.topology import topology
+from shared.tracing import mark
 
 __all__ = ["Effect", "InboundWork"]
 
@@ -25,6 +26,7 @@ OVERDUE = timedelta(seconds=60)
 """So long after it was queued a message that has no effect yet is queued again; each time twice as long."""
 LONGEST_PAUSE = timedelta(hours=1)
 SWEPT_AT_ONCE = 500
+_WAITING = ("status", "sends", "sentAt", "correlationId", "traceparent")
 
 
 class Effect(Protocol):
@@ -72,6 +74,7 @@ class InboundWork:
             return
         if message.status != "received":
             return
+        mark(inbox_id=message.id, source=message.source, delivery_count=delivery_count)
         with bound(message.correlation_id or wanted):
             await self._give_effect(message, last_try=delivery_count >= topology().queues[QUEUE].max_delivery_count)
 
@@ -132,7 +135,7 @@ class InboundWork:
 
     async def _sweep_source(self, source: str) -> int:
         now = self._clock.now()
-        query = Query((Equals("status", "received"),), limit=100, select=("status", "sends", "sentAt", "correlationId"))
+        query = Query((Equals("status", "received"),), limit=100, select=_WAITING)
         waiting = [
             stored.document
             async for stored in every(self._store, CONTAINER, query, partition=(source,), at_most=SWEPT_AT_ONCE)
@@ -152,6 +155,6 @@ class InboundWork:
             await self._store.patch(CONTAINER, partition_of(name), name, changes, when=when)
         except PreconditionFailed:
             return 0  # another sweeper, or the handler, was faster
-        await self._inbox.send(name, number, document.get("correlationId"))
+        await self._inbox.send(name, number, document.get("correlationId"), document.get("traceparent"))
         log.warning("The inbox message %s waited too long and was queued again", name)
         return 1

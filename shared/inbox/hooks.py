@@ -13,6 +13,8 @@ from shared.inbox.model import Verdict
 from shared.inbox.service import Accepted, Inbox
 from shared.inbox.signature import why_not_genuine
 from shared.inbox.sources import HookSource, HookSources
+from shared.metrics import WEBHOOK_REJECTED
+from shared.tracing import mark
 
 __all__ = ["Hooks"]
 
@@ -38,6 +40,7 @@ class Hooks:
         """
         source = await self.sources.admit(source_id, token)
         if source is None:
+            WEBHOOK_REJECTED.record(1, reason="address")
             raise NotFound("There is nothing here. Check the address: it is shown once, when a hook source is created.")
         key = await self.sources.signing_key(source)
         reason = None if key is None else why_not_genuine(key, headers, raw, self.clock.now())
@@ -54,7 +57,9 @@ class Hooks:
             reason=reason,
             equipment_id=source.equipment_id,
         )
+        mark(source=source.id, inbox_id=accepted.id, webhook_id=headers.get("webhook-id", "")[:MAX_ID], verdict=verdict)
         if reason is not None:
+            WEBHOOK_REJECTED.record(1, reason="signature")
             log.warning("A message for the hook source %s was rejected: %s", source.id, reason)
             raise Unauthorized(reason)
         return accepted

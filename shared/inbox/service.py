@@ -31,6 +31,7 @@ from shared.messaging import Outgoing, Queue
 from shared.observability import correlation_id
 from shared.storage import Condition, Document, DocumentStore, Equals, Increment, PatchOperation, SetPath
 from shared.storage.newest import NewestFirst
+from shared.tracing import carried, properties
 
 __all__ = ["Accepted", "Inbox", "InboxFilter"]
 
@@ -143,6 +144,7 @@ class Inbox:
             "equipmentId": equipment_id,
             "workOrderId": work_order_id,
             "correlationId": correlation_id(),
+            "traceparent": carried(correlation_id()),
             **body_fields(raw),
         }
         try:
@@ -151,7 +153,7 @@ class Inbox:
             await self._count_duplicate(new)
             return Accepted(new, duplicate=True)
         if verdict != "rejected":
-            await self.send(new, 1, correlation_id())
+            await self.send(new, 1, correlation_id(), document["traceparent"])
         return Accepted(new, duplicate=False)
 
     async def keep(
@@ -188,10 +190,11 @@ class Inbox:
         await self._store.create(CONTAINER, document)
         return new
 
-    async def send(self, id: str, number: int, correlation: str | None) -> None:
+    async def send(self, id: str, number: int, correlation: str | None, trace: str | None) -> None:
         """Wake the handler. The message id differs each time: the queue drops one that it has seen."""
         body = json_text.dump({"id": id})
-        await self._queue.send(QUEUE, [Outgoing(body, f"{id}:{number}", correlation_id=correlation)])
+        message = Outgoing(body, f"{id}:{number}", correlation_id=correlation, properties=properties(trace))
+        await self._queue.send(QUEUE, [message])
 
     async def get(self, id: str) -> InboundMessage:
         """One message. Raises ``NotFound``: it never was, or is older than the inbox keeps."""
@@ -247,7 +250,7 @@ class Inbox:
                 stored = await self._store.patch(CONTAINER, partition, id, changes, when=when)
             except PreconditionFailed as err:
                 raise Conflict("Somebody else has just replayed this message.") from err
-            await self.send(id, number, message.correlation_id)
+            await self.send(id, number, message.correlation_id, stored.document.get("traceparent"))
         return InboundMessage.from_document(stored.document)
 
     @staticmethod
