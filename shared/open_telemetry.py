@@ -100,6 +100,13 @@ class Bridge:
             span.set_attributes({name: _clean(value) for name, value in attributes.items()})
 
     @staticmethod
+    def note(name: str, attributes: Mapping[str, Attribute]) -> None:
+        """Something happened within the span that is open here."""
+        span = trace.get_current_span()
+        if span.is_recording():
+            span.add_event(name, {key: _clean(value) for key, value in attributes.items()})
+
+    @staticmethod
     def current() -> Parent | None:
         """The span that is open here."""
         return _parent(trace.get_current_span().get_span_context())

@@ -35,6 +35,7 @@ __all__ = [
     "here",
     "look_again",
     "mark",
+    "note",
     "parent_from_correlation",
     "parent_of",
     "properties",
@@ -154,6 +155,12 @@ def mark(**attributes: Attribute) -> None:
     """Say more about the span that is open here: ``mark(event_id=...)`` becomes ``ovenbridge.event_id``."""
     if _bridge is not None:
         _bridge.mark({f"ovenbridge.{name}": value for name, value in attributes.items()})
+
+
+def note(name: str, **attributes: Attribute) -> None:
+    """Something happened within the span that is open here."""
+    if _bridge is not None:
+        _bridge.note(name, {f"ovenbridge.{key}": value for key, value in attributes.items()})
 
 
 # Where we come from -----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -19,13 +20,14 @@ from shared.alerts import lifecycle
 from shared.alerts.conditions import read_failed
 from shared.alerts.evaluation import judge_by_clock
 from shared.alerts.judging import GONE, Judged, Judging, withdraw_others
-from shared.alerts.model import Kind, Rule
+from shared.alerts.model import Kind, Rule, Severity
 from shared.alerts.records import AlertRecords
 from shared.alerts.rules import AlertRules
 from shared.alerts.state import RuleState
 from shared.alerts.states import AlertStates, Held
 from shared.clock import Clock, iso
 from shared.errors import NotFound, OvenbridgeError
+from shared.metrics import ALERTS_OPEN
 from shared.signals import Quality, Reading
 from shared.storage import Document
 
@@ -176,6 +178,9 @@ class Watch:
         self._next_round = now + LOOK_AT_LEAST
         watched = {equipment.id for equipment in equipments}
         open_alerts = await self._records.still_open(OPEN_ALERTS)
+        severities = Counter(alert["severity"] for alert in open_alerts)
+        for severity in Severity:
+            ALERTS_OPEN.record(severities[severity.value], severity=severity.value)
         elsewhere = sorted({a["equipmentId"] for a in open_alerts} - watched)
         for equipment_id in elsewhere[:AT_MOST]:
             try:

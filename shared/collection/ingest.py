@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from shared.collection.health import ConnectionHealth
 from shared.collection.status import Transition
 from shared.events import EventLog
+from shared.metrics import READINGS_INGESTED
 from shared.signals import Reading
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class Ingest:
         Raises:
             Unavailable: the store or a queue is away. Repeat the whole.
         """
-        await self.readings.record(reading)
+        if await self.readings.record(reading):
+            READINGS_INGESTED.record(1, quality=reading.quality.value)
         await self.alerts.evaluate(equipment, reading)
         transition = await self.health.report(equipment, reading)
         if transition is not None:

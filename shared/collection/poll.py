@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -26,12 +27,15 @@ from shared.clock import Clock
 from shared.collection.device import DeviceReader
 from shared.collection.health import ConnectionHealth
 from shared.collection.ingest import Ingest
+from shared.collection.measured import note_lag, note_read
 from shared.collection.schedule import Batch, Lane, Poll, batches, due_between, from_ms, to_ms, window
 from shared.collection.stats import PollStats
 from shared.collection.status import ConnectionStatus, failed
 from shared.messaging import Outgoing, Queue
+from shared.metrics import POLLS_PLANNED, POLLS_SKIPPED
 from shared.observability import correlation_id
 from shared.storage import DocumentStore
+from shared.tracing import mark, properties
 
 if TYPE_CHECKING:
     from shared.connectors import Connectors
@@ -113,6 +117,8 @@ class Polling:
         planned = batches(steady, "steady") + batches((poll for _, poll in failing), "failing")
         await self._send(planned)
         self._planned_until = end
+        for batch in planned:
+            POLLS_PLANNED.record(len(batch.polls), lane=batch.lane)
         self.stats.planned += sum(len(batch.polls) for batch in planned)
         self.stats.last_planned_at = now
         self.stats.report(now)
@@ -128,9 +134,7 @@ class Polling:
 
     async def _send(self, planned: list[Batch]) -> None:
         messages = [
-            Outgoing(
-                batch.to_body(), message_id=batch.message_id, at=from_ms(batch.at), correlation_id=correlation_id()
-            )
+            Outgoing(batch.to_body(), batch.message_id, from_ms(batch.at), correlation_id(), properties())
             for batch in planned
         ]
         for first in range(0, len(messages), MESSAGES_A_SEND):
@@ -150,6 +154,7 @@ class Polling:
             Unavailable: something could not be stored for a device; let the message come again. The others are done.
         """
         batch = Batch.from_body(body)
+        mark(lane=batch.lane, polls=len(batch.polls))
         devices = _by_id(await self._equipment.pollable())
         outcomes = await asyncio.gather(
             *(
@@ -173,6 +178,7 @@ class Polling:
             return
         if self._too_late(device, poll):
             self.stats.stale += 1
+            POLLS_SKIPPED.record(1, reason="stale")
             return
         status = await self._recall(device, lane)
         if lane == "steady" and status.consecutive_failures:
@@ -183,6 +189,7 @@ class Polling:
             lane = "failing"
         if device.id in self._being_read:
             self.stats.busy += 1
+            POLLS_SKIPPED.record(1, reason="busy")
             return
         self._being_read.add(device.id)
         try:
@@ -196,19 +203,24 @@ class Polling:
         places = self._places[lane]
         if lane == "failing" and places.locked():
             self.stats.shed += 1
+            POLLS_SKIPPED.record(1, reason="shed")
             return
         async with places:
             late = self._clock.now().timestamp() - poll.due / 1000
             if late > device.poll_interval_seconds:
                 self.stats.stale += 1
+                POLLS_SKIPPED.record(1, reason="stale")
                 return
             if lane == "steady":
                 self.stats.note_start(late)
+                note_lag(late)
             self.stats.reading += 1
+            begun = time.perf_counter()
             try:
                 reading = await self._device.read(device, self._note_abandoned)
             finally:
                 self.stats.reading -= 1
+            note_read(device.protocol, reading, time.perf_counter() - begun)
         self.stats.read += 1
         self.stats.failed += failed(reading)
         self.stats.last_read_at = reading.at
