@@ -1,0 +1,69 @@
+"""What was measured in this process: `/api/v1/metrics`, as JSON or, for Prometheus, as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import azure.functions as func
+
+from functions.endpoint import Answer, Call, endpoint
+from shared.access import Role
+
+if TYPE_CHECKING:
+    from shared.tally import Series
+
+bp = func.Blueprint()
+
+
+@bp.route("api/v1/metrics", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER)
+async def get_metrics(call: Call) -> Answer:
+    """Sums since this process started, quantiles of the last minutes; `Accept: text/plain` for Prometheus."""
+    from shared.tally import tally
+
+    if _wants_text(call.headers.get("accept", "")):
+        from shared.prometheus import CONTENT_TYPE, exposition
+
+        return Answer(exposition(tally().families()).encode(), content_type=CONTENT_TYPE)
+    return Answer(_report())
+
+
+def _wants_text(accept: str) -> bool:
+    """Prometheus asks for text first and for anything else last; a person's tool that says nothing gets JSON."""
+    kinds = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    return "text/plain" in kinds and "application/json" not in kinds
+
+
+def _report() -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    from shared.clock import iso
+    from shared.tally import WINDOW_SECONDS, tally
+
+    ours = tally()
+    return {
+        "since": iso(datetime.fromtimestamp(ours.since, UTC)),
+        "quantiles_over_seconds": [WINDOW_SECONDS, 2 * WINDOW_SECONDS],
+        "metrics": [
+            {
+                "name": family.measure.name,
+                "kind": family.measure.kind,
+                "unit": family.measure.unit,
+                "description": family.measure.description,
+                "series": [{"attributes": attributes, **_numbers(series)} for attributes, series in family.series],
+            }
+            for family in ours.families()
+        ],
+    }
+
+
+def _numbers(series: Series) -> dict[str, Any]:
+    from shared.tally import QUANTILES
+
+    if series.kind == "counter":
+        return {"value": series.total}
+    if series.kind == "gauge":
+        return {"value": series.last}
+    found = series.quantiles() or [None for _ in QUANTILES]
+    quantiles = {f"p{round(share * 100)}": value for share, value in zip(QUANTILES, found, strict=True)}
+    return {"count": series.count, "sum": series.total, **quantiles}
