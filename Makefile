@@ -18,7 +18,7 @@ help: ## show what can be made
 run: $(STAMPS)/local ## a living bakery on http://127.0.0.1:7071; Ctrl-C stops it
 	@$(BIN)/python -m local.bakery $(ARGS)
 
-test: $(STAMPS)/dev $(STAMPS)/runtime check $(if $(PYTHON313),test313) ## install what the tests need and run them all
+test: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite check $(if $(PYTHON313),test313) ## install what the tests need and run them all
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark" $(ARGS)
 
 test313: $(STAMPS)/dev313 # the runtime and unit folders on the Python that Azure runs
@@ -40,7 +40,7 @@ package: $(STAMPS)/venv ## the zip that goes to Azure, in dist/
 	@$(BIN)/python -m infra.package $(ARGS)
 
 clean: ## forget what was installed and stored
-	rm -rf $(VENV) .venv313 $(STAMPS) .runtime-library data dist
+	rm -rf $(VENV) .venv313 $(STAMPS) .runtime-library .azurite data dist
 
 $(STAMPS)/venv:
 	@mkdir -p $(STAMPS)
@@ -57,6 +57,13 @@ $(STAMPS)/dev: $(STAMPS)/venv requirements.txt requirements-local.txt requiremen
 
 $(STAMPS)/runtime: $(STAMPS)/dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python --upgrade --target .runtime-library $(RUNTIME)
+	@touch $@
+
+# Microsoft's storage emulator, for tests/wire. No lock file: it would name where the packages came from.
+$(STAMPS)/azurite: tests/wire/package.json
+	@mkdir -p $(STAMPS) .azurite
+	@cp tests/wire/package.json .azurite/package.json
+	@npm install --prefix .azurite --silent --no-audit --no-fund --no-package-lock
 	@touch $@
 
 $(STAMPS)/dev313: requirements.txt requirements-local.txt requirements-dev.txt
