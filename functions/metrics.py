@@ -64,6 +64,6 @@ def _numbers(series: Series) -> dict[str, Any]:
         return {"value": series.total}
     if series.kind == "gauge":
         return {"value": series.last}
-    found = series.quantiles() or [None for _ in QUANTILES]
-    quantiles = {f"p{round(share * 100)}": value for share, value in zip(QUANTILES, found, strict=True)}
+    found = series.quantiles()
+    quantiles = {f"p{round(share * 100)}": found[i] if found else None for i, share in enumerate(QUANTILES)}
     return {"count": series.count, "sum": series.total, **quantiles}

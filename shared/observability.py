@@ -26,6 +26,7 @@ __all__ = [
     "bound",
     "configure_logging",
     "correlation_id",
+    "fields",
     "masked",
     "new_correlation_id",
     "protect_logs",
@@ -69,8 +70,10 @@ def bound(correlation: str, function: str | None = None) -> AbstractContextManag
     return _Bound(correlation, function)
 
 
+_OURS = "ovenbridge."
 _tracebacks = logging.Formatter()
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_TEXT = 32_768
 """Characters of one message or traceback; a body that ends up in an error text may be a megabyte."""
 
@@ -92,6 +95,10 @@ class _CleanRecord(logging.LogRecord):
         self.args = None
         if self.exc_info:
             self.exc_text = redact(_cut(_tracebacks.formatException(self.exc_info)))
+            # As OpenTelemetry names them: its handler would take them from exc_info.
+            self.__dict__["exception.type"] = getattr(self.exc_info[0], "__name__", "Exception")
+            self.__dict__["exception.message"] = redact(_cut(str(self.exc_info[1])))
+            self.__dict__["exception.stacktrace"] = self.exc_text
             # A handler that formats it anew would show what was just taken out.
             self.exc_info = None
         if self.stack_info:
@@ -99,14 +106,46 @@ class _CleanRecord(logging.LogRecord):
         self.correlation_id = _correlation_id.get()
         self.function = _function.get()
 
+    @property
+    def fields(self) -> dict[str, object]:
+        """What was given with :func:`fields`."""
+        return {name[len(_OURS) :]: value for name, value in self.__dict__.items() if name.startswith(_OURS)}
+
+
+CHATTY = ("httpx", "httpcore", "aiohttp.access", "asyncio", "azure", "uamqp")
+"""These speak of every connection or request at INFO: in Application Insights each line is paid for."""
+
 
 def protect_logs() -> None:
-    """From now on no log record of this process holds a secret. Doing it twice is no error."""
+    """From now on no log record of this process holds a secret, and libraries keep quiet. Twice is no error."""
     logging.setLogRecordFactory(_CleanRecord)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # In Azure the Functions worker owns the root logger and its level.
+    level = os.environ.get("LOG_LEVEL", "")
+    if level in LEVELS:
+        logging.getLogger("ovenbridge").setLevel(level)
+
+
+def fields(**values: object) -> dict[str, object]:
+    """What stands beside a message: ``log.info("...", extra=fields(delivery=...))``; masked.
+
+    JSON lines show them beside the message, Application Insights as custom dimensions.
+    """
+    return {f"{_OURS}{name}": _plain(value) for name, value in masked(values).items()}
+
+
+def _plain(value: Any) -> Any:
+    """Whoever writes an object out would do so without redaction."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int | float) else redact(str(value))
 
 
 class _JsonLine(logging.Formatter):
-    """One JSON object a line. Extra fields given as ``extra={"fields": {...}}`` stand beside the message."""
+    """One JSON object a line. Extra fields given as ``extra=fields(...)`` stand beside the message."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -118,9 +157,9 @@ class _JsonLine(logging.Formatter):
         for name in ("correlation_id", "function"):
             if (value := getattr(record, name, None)) is not None:
                 line[name] = value
-        fields = getattr(record, "fields", None)
-        if isinstance(fields, dict):
-            line.update({name: value for name, value in masked(fields).items() if name not in line})
+        more = getattr(record, "fields", None)
+        if isinstance(more, dict):
+            line.update({name: value for name, value in more.items() if name not in line})
         if record.exc_text:
             line["exception"] = record.exc_text
         if record.stack_info:
@@ -140,6 +179,3 @@ def configure_logging(level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # These speak of every connection at INFO.
-    for chatty in ("httpx", "httpcore", "aiohttp.access", "asyncio"):
-        logging.getLogger(chatty).setLevel("WARNING")

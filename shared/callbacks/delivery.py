@@ -42,6 +42,7 @@ from shared.clock import Clock, compact, iso
 from shared.errors import NotFound, PreconditionFailed, Unavailable
 from shared.messaging import Outgoing, Queue
 from shared.metrics import DELIVERY_DISCARDED
+from shared.observability import fields
 from shared.outgoing.http import OutgoingHttp
 from shared.storage import Document, DocumentStore, PatchOperation, SetPath
 
@@ -176,7 +177,11 @@ class Deliveries:
         log.info(
             "A notification was not confirmed: %s",
             outcome.sentence,
-            extra={"fields": {"delivery": delivery_id(callback.id, document["id"]), "attempt": outcome.tried["n"]}},
+            extra=fields(
+                event=document["id"][2:],
+                delivery=delivery_id(callback.id, document["id"]),
+                attempt=outcome.tried["n"],
+            ),
         )
         if outcome.gone:
             await self._give_up(document, "gone", outcome.sentence, outcome)

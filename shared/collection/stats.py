@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from shared.observability import fields
+
 __all__ = ["PollLag", "PollStats"]
 
 log = logging.getLogger("ovenbridge.polling")
@@ -74,7 +76,7 @@ class PollStats:
         self._reported_at = now
         if (lag := self.lag) is None:
             return
-        fields = {
+        figures = {
             "poll_lag_p50_seconds": round(lag.p50, 3),
             "poll_lag_p99_seconds": round(lag.p99, 3),
             "poll_lag_worst_seconds": round(lag.worst, 3),
@@ -85,4 +87,4 @@ class PollStats:
             "shed": self.shed,
         }
         level = logging.WARNING if lag.p99 > 1.0 else logging.INFO
-        log.log(level, "Polls start %.3f s late at p99", lag.p99, extra={"fields": fields})
+        log.log(level, "Polls start %.3f s late at p99", lag.p99, extra=fields(**figures))

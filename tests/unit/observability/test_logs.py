@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shared.observability import bound, configure_logging, protect_logs
+from shared.observability import bound, configure_logging, fields, protect_logs
 
 S = "hunter2-Tr0ub4dor"
 
@@ -38,7 +38,7 @@ log = logging.getLogger("ovenbridge.test")
 
 def test_a_line_says_when_who_and_which_call(lines: io.StringIO) -> None:
     with bound("correlation-1", "get_equipment"):
-        log.info("Read %s", "OVEN-1", extra={"fields": {"equipment_id": "OVEN-1", "ms": 12.5}})
+        log.info("Read %s", "OVEN-1", extra=fields(equipment_id="OVEN-1", ms=12.5))
     log.warning("outside")
     first, second = parsed(lines)
     assert first.pop("at").endswith("Z")
@@ -67,8 +67,8 @@ def test_bounds_nest_and_end() -> None:
 def test_secrets_in_messages_arguments_fields_and_exceptions(lines: io.StringIO) -> None:
     log.info("calling https://x/?sig=%s", S)
     log.info("headers %s", {"Authorization": f"Bearer {S}"})
-    log.info("fields", extra={"fields": {"password": S, "deep": [{"token": S}], "raw": f"Bearer {S}".encode()}})
-    log.info("strange", extra={"fields": {"object": Shows(), 1: "x", "level": "forged"}})
+    log.info("fields", extra=fields(password=S, deep=[{"token": S}], raw=f"Bearer {S}".encode()))
+    log.info("strange", extra=fields(object=Shows(), level="forged"))
     try:
         try:
             raise ValueError(f"cannot reach https://u:{S}@oven/")
