@@ -36,7 +36,7 @@ class AzureConnection:
     def require(self) -> AzureConnection:
         """This connection. Raises ``Unavailable`` with the sentence when it cannot be used as it is set."""
         if self.problem:
-            raise Unavailable(self.problem, retry_after=30.0)
+            raise Unavailable(self.problem, retry_after=30.0, advice=self.problem)
         return self
 
 

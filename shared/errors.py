@@ -176,10 +176,12 @@ class Unavailable(OvenbridgeError):
     status = 503
     title = "Temporarily unavailable"
 
-    def __init__(self, detail: str, *, retry_after: float = 5.0) -> None:
+    def __init__(self, detail: str, *, retry_after: float = 5.0, advice: str = "") -> None:
         super().__init__(detail)
         self.retry_after = retry_after
         """Seconds to wait before the next try."""
+        self.advice = advice
+        """What to do, fit for strangers: settings and roles, no names of accounts, paths or machines. Empty: none."""
 
 
 class BrokenSettings(OvenbridgeError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import secrets
 import threading
 import time
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared import json_text
 from shared.clock import Clock, iso, parse_iso
-from shared.errors import BrokenSettings, InvalidInput, NotFound, Unavailable
+from shared.errors import BrokenSettings, NotFound, Unavailable
+from shared.secrets.names import check_name, check_value
 from shared.secrets.port import Secret, SecretMetadata
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ KEY_FILE = "vault.key"
 SUFFIX = ".secret"
 LEFT_OVER_SECONDS = 600
 """A temporary file of this age belongs to a write that never ended."""
-_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
 
 
 class FileVault:
@@ -48,21 +47,21 @@ class FileVault:
 
     async def get(self, name: str) -> Secret:
         """See the port."""
-        _check_name(name)
+        check_name(name)
         return await self._off_loop(lambda: self._read(name))
 
     async def set(self, name: str, value: str, *, expires_at: datetime | None = None) -> Secret:
         """See the port."""
-        _check_name(name)
-        if not isinstance(value, str):
-            raise InvalidInput("A secret's value is a text.", field="value")
-        secret = Secret(name, value, secrets.token_hex(16), expires_at)
+        check_name(name)
+        check_value(value)
+        whole = None if expires_at is None else expires_at.replace(microsecond=0)
+        secret = Secret(name, value, secrets.token_hex(16), whole)
         await self._off_loop(lambda: self._write(secret))
         return secret
 
     async def delete(self, name: str) -> None:
         """See the port."""
-        _check_name(name)
+        check_name(name)
         await self._off_loop(lambda: self._remove(name))
 
     async def list(self) -> Sequence[SecretMetadata]:
@@ -169,17 +168,11 @@ class FileVault:
             found.append(
                 SecretMetadata(
                     name,
-                    document["version"],
                     parse_iso(document["updatedAt"]),
                     None if expires is None else parse_iso(expires),
                 )
             )
         return found
-
-
-def _check_name(name: str) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InvalidInput("A secret's name is 1 to 127 letters, digits and hyphens.", field="name")
 
 
 def _write_file(path: Path, data: bytes, put: Callable[[Path], object]) -> None:

@@ -15,6 +15,8 @@ from shared.secrets.file_vault import FileVault
 from shared.sqlite_file import SqliteFile
 from shared.storage import DocumentStore
 from shared.storage.sqlite import SqliteStore
+from tests.wire.key_vault.backend import REAL as REAL_VAULT
+from tests.wire.key_vault.backend import key_vault, real_key_vault
 
 __all__ = ["QUEUES", "STORES", "VAULTS", "WholeQueue"]
 
@@ -51,4 +53,8 @@ async def file_vault(folder: Path, clock: Clock) -> AsyncIterator[Vault]:
 
 STORES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[DocumentStore]]] = {"sqlite": sqlite_store}
 QUEUES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[WholeQueue]]] = {"sqlite": sqlite_queue}
-VAULTS: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[Vault]]] = {"file": file_vault}
+VAULTS: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[Vault]]] = {
+    "file": file_vault,
+    "key_vault": key_vault,
+    **({"key_vault_in_azure": real_key_vault} if REAL_VAULT else {}),
+}

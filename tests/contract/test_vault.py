@@ -46,15 +46,24 @@ async def test_what_was_deleted_is_gone(vault: Vault) -> None:
     assert await vault.list() == []
 
 
+async def test_a_name_that_was_deleted_can_be_used_again(vault: Vault) -> None:
+    await vault.set("key", "one")
+    await vault.delete("key")
+    written = await vault.set("key", "two")
+    assert (await vault.get("key")) == written
+    assert (await vault.get("key")).value == "two"
+    assert [m.name for m in await vault.list()] == ["key"]
+
+
 async def test_the_list_tells_everything_but_the_values(vault: Vault, clock: ManualClock) -> None:
     await vault.set("b", "value-of-b")
     clock.advance(5)
-    written = await vault.set("a", "value-of-a", expires_at=clock.now() + timedelta(days=1))
+    expires = clock.now() + timedelta(days=1)
+    await vault.set("a", "value-of-a", expires_at=expires)
     listed = {m.name: m for m in await vault.list()}
     assert set(listed) == {"a", "b"}
-    assert listed["a"].version == written.version
     assert listed["a"].updated_at == clock.now()
-    assert listed["a"].expires_at == written.expires_at
+    assert listed["a"].expires_at == expires
     assert listed["b"].updated_at == clock.now() - timedelta(seconds=5)
     assert "value-of" not in repr(listed)
 
@@ -79,6 +88,35 @@ async def test_a_value_is_a_text(vault: Vault) -> None:
     with pytest.raises(InvalidInput) as caught:
         await vault.set("key", {"password": "hidden-word"})  # type: ignore[arg-type]
     assert "hidden-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["x" * 25_001, "ä" * 12_501, "\ud800"])
+async def test_values_that_no_vault_can_hold(vault: Vault, value: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        await vault.set("key", value)
+    assert caught.value.problems[0].field == "value"
+    assert value not in caught.value.detail
+    with pytest.raises(NotFound):
+        await vault.get("key")
+
+
+async def test_values_up_to_the_limit(vault: Vault) -> None:
+    for value in ("x" * 25_000, "ä" * 12_500, "a\x00b\r\n\t"):
+        await vault.set("key", value)
+        assert (await vault.get("key")).value == value
+
+
+async def test_an_expired_secret_can_still_be_read(vault: Vault, clock: ManualClock) -> None:
+    expired = clock.now() - timedelta(days=400)
+    await vault.set("key", "old", expires_at=expired + timedelta(milliseconds=700))
+    read = await vault.get("key")
+    assert (read.value, read.expires_at) == ("old", expired)
+
+
+async def test_more_names_than_a_page_holds_are_listed(vault: Vault) -> None:
+    names = [f"key-{n:03}" for n in range(60)]
+    await asyncio.gather(*(vault.set(name, "x") for name in names))
+    assert [m.name for m in await vault.list()] == names
 
 
 async def test_a_secret_does_not_show_itself(vault: Vault) -> None:

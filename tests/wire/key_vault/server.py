@@ -65,6 +65,7 @@ class FixedToken:
         self._resource = resource
         self._expires_in = expires_in
         self.given = 0
+        self.asking = False
 
     async def get_token(self, *scopes: str, **_: Any) -> Any:
         """A fresh one."""
