@@ -95,11 +95,11 @@ ALERTS_OPEN = Measure("alerts.open", "{alert}", "Alerts whose condition holds", 
 # Backends
 
 COSMOS_CHARGE = Measure(
-    "cosmos.request_charge", "{RU}", "Request units of a Cosmos DB call", "histogram", ("container", "op")
+    "cosmos.request_charge", "{RU}", "Request units of a Cosmos DB call", "histogram", ("container", "operation")
 )
-STORE_CALLS = Measure("store.calls", "{call}", "Calls to the document store", "counter", ("container", "op"))
+STORE_CALLS = Measure("store.calls", "{call}", "Calls to the document store", "counter", ("container", "operation"))
 QUEUE_SENDS = Measure("queue.sends", "{message}", "Messages sent", "counter", ("queue",))
-VAULT_CALLS = Measure("vault.calls", "{call}", "Calls to the vault that left the process", "counter", ("op",))
+VAULT_CALLS = Measure("vault.calls", "{call}", "Calls to the vault that left the process", "counter", ("method",))
 
 # Callbacks and webhooks
 
