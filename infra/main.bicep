@@ -78,9 +78,12 @@ param customRoles bool = true
 
 // Data ----------------------------------------------------------------------------------------------------------------
 
-@description('serverless: pay per request, right up to some 60 devices at 30 s. autoscale: above that.')
+@description('serverless: pay per request, right up to some 15 devices at 30 s. autoscale: above that. See docs/deploy.md.')
 @allowed(['serverless', 'autoscale'])
 param cosmosCapacityMode string = 'serverless'
+
+@description('Use this Cosmos DB account of the resource group, e.g. one restored from backup; empty: the usual name.')
+param cosmosAccountName string = ''
 
 @description('autoscale: most request units per second that all containers share, in steps of 1000.')
 @minValue(1000)
@@ -196,7 +199,7 @@ module storage 'modules/storage.bicep' = {
 module cosmos 'modules/cosmos.bicep' = {
   name: 'cosmos'
   params: {
-    accountName: '${names.cosmosAccount}${token}'
+    accountName: empty(cosmosAccountName) ? '${names.cosmosAccount}${token}' : cosmosAccountName
     databaseName: cosmosDatabase
     location: location
     tags: tags

@@ -110,6 +110,7 @@ var settings = {
   AuditAnchorsConnection__clientId: identityClientId
   PUBLIC_URL: publicUrl
   ACCESS_MODE: 'tokens'
+  ENTRA_TENANT_ID: empty(entraClientId) ? '' : toLower(entraTenantId)
   ALLOW_PRIVATE_TARGETS: allowPrivateTargets ? 'true' : 'false'
   ALLOW_HTTP_TARGETS: 'false'
   MAX_BODY_BYTES: '1048576'
