@@ -6,6 +6,7 @@ from functions import (
     access,
     alert_rules,
     alerts,
+    anchors,
     audit,
     deliveries,
     equipment,
@@ -14,6 +15,7 @@ from functions import (
     health,
     hooks,
     iot,
+    metrics,
     polling,
     telemetry,
 )
@@ -23,6 +25,7 @@ for surface in (
     access,
     alert_rules,
     alerts,
+    anchors,
     audit,
     deliveries,
     equipment,
@@ -31,6 +34,7 @@ for surface in (
     health,
     hooks,
     iot,
+    metrics,
     polling,
     telemetry,
 ):

@@ -14,7 +14,9 @@ from shared.clock import iso
 from shared.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from shared.audit import AuditEntry, Verification
+    from shared.audit import AuditEntry, Break, Verification
+    from shared.audit.evidence import Evidence
+    from shared.audit.proof import AuditProof
 
 bp = func.Blueprint()
 
@@ -68,34 +70,46 @@ async def list_audit(call: Call) -> Answer:
 @bp.route("api/v1/audit/verify", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 @endpoint(Role.AUDITOR)
 async def verify_audit(call: Call) -> Answer:
-    """Recompute the chain of one stream, or of all: is every entry as it was written, and none missing?"""
+    """Recompute the chain of one stream, or of all, and hold it against the anchors: is every entry as it was written,
+    and none missing?"""
     query = call.params(VerifyQuery)
     noted = _noted(query)
-    if query.stream is not None:
-        found = await call.services.audit.verify(query.stream, noted=noted)
-        return Answer({"intact": found.intact, "streams": 1, "entries": found.entries, "results": [_result(found)]})
-    return Answer(await _verify_all(call, query.continuation))
+    proof = call.services.audit_proof
+    if query.stream is None:
+        return Answer(await _verify_all(proof, query.continuation))
+    evidence = await proof.evidence(wanted=lambda stream: stream == query.stream, opened=lambda _seal: False)
+    found = await proof.verify(query.stream, noted=noted, evidence=evidence)
+    return Answer(
+        {
+            "intact": found.intact and evidence.first_break is None,
+            "streams": 1,
+            "entries": found.entries,
+            "results": [_result(found)],
+            "anchors": _anchors(evidence),
+        }
+    )
 
 
-async def _verify_all(call: Call, after: str | None) -> dict[str, Any]:
-    audit = call.services.audit
+async def _verify_all(proof: AuditProof, after: str | None) -> dict[str, Any]:
     until = time.monotonic() + VERIFY_SECONDS
-    streams = [stream for stream in await audit.streams() if after is None or stream > after]
+    evidence = await proof.evidence(wanted=lambda stream: after is None or stream > after, opened=lambda _seal: False)
+    streams = [stream for stream in await proof.streams(evidence) if after is None or stream > after]
     checked = entries = 0
-    broken: list[Verification] = []
+    told: list[Verification] = []
     for stream in streams:
-        found = await audit.verify(stream)
+        found = await proof.verify(stream, evidence=evidence)
         checked += 1
         entries += found.entries
-        if not found.intact:
-            broken.append(found)
+        if not found.intact or found.doubt is not None:
+            told.append(found)
         if time.monotonic() > until:
             break
     return {
-        "intact": not broken,
+        "intact": all(found.intact for found in told) and evidence.first_break is None,
         "streams": checked,
         "entries": entries,
-        "results": [_result(found) for found in broken],
+        "results": [_result(found) for found in told],
+        "anchors": _anchors(evidence),
         "continuation": streams[checked - 1] if checked < len(streams) else None,
     }
 
@@ -110,13 +124,41 @@ def _noted(query: VerifyQuery) -> tuple[int, str] | None:
 
 
 def _result(found: Verification) -> dict[str, Any]:
-    broken = found.first_break
+    """Field names are part of the contract: docs/audit.md."""
+    anchored = found.anchored
     return {
         "stream": found.stream,
         "intact": found.intact,
         "entries": found.entries,
         "head": {"seq": found.head_seq, "hash": found.head_hash},
-        "first_break": {"seq": broken.seq, "kind": broken.kind, "detail": broken.detail} if broken else None,
+        "anchored": {
+            "since": anchored.since,
+            "anchors": anchored.anchors,
+            "seq": anchored.seq,
+            "at": anchored.at,
+            "anchor": anchored.anchor,
+        }
+        if anchored
+        else None,
+        "first_break": _break(found.first_break),
+        "doubt": _break(found.doubt),
+    }
+
+
+def _break(found: Break | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"seq": found.seq, "kind": found.kind, "detail": found.detail, "anchor": found.anchor}
+
+
+def _anchors(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "count": evidence.anchors,
+        "seals": evidence.seals,
+        "newest_at": evidence.newest,
+        "intact": evidence.first_break is None,
+        "first_break": _break(evidence.first_break),
+        "doubt": _break(evidence.doubt),
     }
 
 
