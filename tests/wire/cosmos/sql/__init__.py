@@ -1,0 +1,1 @@
+"""The query language: read, checked against the index, evaluated."""
