@@ -70,4 +70,9 @@ class Serving:
         finally:
             self._up.set()
         await self._over.wait()
+        # Not by a TLS farewell: the other side may be a loop that waits for us to end.
+        for connection in runner.server.connections if runner.server is not None else ():
+            if connection.transport is not None:
+                connection.transport.abort()
         await runner.cleanup()
+        await asyncio.sleep(0)

@@ -33,7 +33,7 @@ _API_VERSION = re.compile(r"7\.\d|20\d\d-\d\d-\d\d")
 
 @dataclass(slots=True)
 class Fault:
-    """What happens to the next calls instead, or on top."""
+    """What happens to the next calls that carry a good token, instead of what they ask for or on top."""
 
     status: int = 0
     """``0``: the call goes its way."""
@@ -43,6 +43,8 @@ class Fault:
     retry_after: str | None = None
     delay: float = 0.0
     """Seconds before anything happens."""
+    late: float = 0.0
+    """Seconds between the effect and the answer."""
     cut: Literal["", "before", "after"] = ""
     """The connection breaks before the call takes effect, or after it did and before the answer."""
     plain: str | None = None
@@ -56,6 +58,9 @@ class Fault:
         """Is this call one of them?"""
         right = self.method in ("", request.method) and request.path.startswith(self.path)
         return self.times > 0 and right
+
+
+_NONE = Fault()
 
 
 class FixedToken:
@@ -156,25 +161,25 @@ class KeyVaultServer:
         self, action: str, handler: Callable[[web.Request], Awaitable[web.Response]]
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def guarded(request: web.Request) -> web.Response:
-            fault = next((f for f in self.faults if f.hits(request)), None)
-            if fault is not None:
+            try:
+                claims = self._who(request)
+                fault = next((f for f in self.faults if f.hits(request)), _NONE)
                 fault.times -= 1
                 await asyncio.sleep(fault.delay)
                 if fault.cut == "before":
                     return _cut(request)
-            try:
-                claims = self._who(request)
-                if fault is not None and fault.status:
+                if fault.status:
                     return _faulty(fault)
                 self.calls.append(f"{request.method} {request.path.rstrip('/')}")
                 self._check(request, action, claims)
                 answer = await handler(request)
+                await asyncio.sleep(fault.late)
             except _Challenge as challenge:
                 self.challenged += 1
                 return _error(401, "Unauthorized", str(challenge), headers={"WWW-Authenticate": self._challenge()})
             except Refused as refused:
                 return _error(refused.status, refused.code, refused.message, refused.inner)
-            return _cut(request) if fault is not None and fault.cut == "after" else answer
+            return _cut(request) if fault.cut == "after" else answer
 
         return guarded
 
