@@ -10,7 +10,7 @@ PYTHON313 := $(shell sh tests/find_python.sh 3.13)
 WORKERS ?= auto
 ARGS ?=
 
-.PHONY: run test test313 bench check format package clean help
+.PHONY: run test test313 bench check check-infra format package clean help
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,7 +18,7 @@ help: ## show what can be made
 run: $(STAMPS)/local ## a living bakery on http://127.0.0.1:7071; Ctrl-C stops it
 	@$(BIN)/python -m local.bakery $(ARGS)
 
-test: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite check $(if $(PYTHON313),test313) ## install what the tests need and run them all
+test: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models check $(if $(PYTHON313),test313) ## install what the tests need and run them all
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark" $(ARGS)
 
 test313: $(STAMPS)/dev313 # the runtime and unit folders on the Python that Azure runs
@@ -32,6 +32,9 @@ check: $(STAMPS)/dev ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+check-infra: $(STAMPS)/dev $(STAMPS)/models ## judge the Bicep files, as far as that goes without a compiler
+	@$(BIN)/python -m tests.infra
+
 format: $(STAMPS)/dev ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -40,7 +43,7 @@ package: $(STAMPS)/venv ## the zip that goes to Azure, in dist/
 	@$(BIN)/python -m infra.package $(ARGS)
 
 clean: ## forget what was installed and stored
-	rm -rf $(VENV) .venv313 $(STAMPS) .runtime-library .azurite data dist
+	rm -rf $(VENV) .venv313 $(STAMPS) .runtime-library .azurite .azure-models data dist
 
 $(STAMPS)/venv:
 	@mkdir -p $(STAMPS)
@@ -64,6 +67,14 @@ $(STAMPS)/azurite: tests/wire/package.json
 	@mkdir -p $(STAMPS) .azurite
 	@cp tests/wire/package.json .azurite/package.json
 	@npm install --prefix .azurite --silent --no-audit --no-fund --no-package-lock
+	@touch $@
+
+$(STAMPS)/models: $(STAMPS)/venv tests/infra/models.txt tests/infra/models-older.txt # wheels that are read, never installed
+	@rm -rf .azure-models
+	@for list in models models-older; do \
+		$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+			--dest .azure-models -r tests/infra/$$list.txt || exit 1; \
+	done
 	@touch $@
 
 $(STAMPS)/dev313: requirements.txt requirements-local.txt requirements-dev.txt
