@@ -17,7 +17,6 @@ import azure.functions as func
 
 from shared import metrics, tracing
 from shared.observability import bound, new_correlation_id
-from shared.tally import tally
 from shared.tracing import Parent, Span, SpanKind
 
 if TYPE_CHECKING:
@@ -29,9 +28,6 @@ Trigger = Literal["http", "pubsub", "timer"]
 """As OpenTelemetry names what starts a function."""
 
 _KINDS: Mapping[Trigger, SpanKind] = {"http": "server", "pubsub": "consumer", "timer": "internal"}
-
-# From the first call on; every function app imports this module.
-tally().attach()
 
 
 class Invocation:
@@ -74,6 +70,18 @@ class Invocation:
         self.span.__exit__(kind, error, trace)
 
 
+_listening = False
+
+
+def _listen() -> None:
+    """From the first call on this process keeps its sums. Not at import: that would be part of the cold start."""
+    global _listening
+    from shared.tally import tally
+
+    tally().attach()
+    _listening = True
+
+
 def invoked(
     name: str,
     trigger: Trigger,
@@ -91,6 +99,8 @@ def invoked(
         given: the context that the caller or the message carries.
         correlation: the correlation id that they carry; else the trace's id.
     """
+    if not _listening:
+        _listen()
     host = None
     if context is not None and (said := context.trace_context) is not None:
         host = tracing.parent_of(said.trace_parent, said.trace_state)

@@ -1,14 +1,13 @@
 """What is counted and measured. Rooms record in one line; ``tally.py`` and OpenTelemetry listen.
 
-A measure costs a loop over nothing while nobody listens. Names, units and attributes follow OpenTelemetry. The values of
-an attribute are words of a short list, never what a caller or a machine said: equipment ids belong into logs and spans,
-because a thousand ovens would be a thousand series.
+A measure costs a loop over nothing while nobody listens. Names, units and attributes follow OpenTelemetry. The values
+of an attribute are words of a short list, never what a caller or a machine said: equipment ids belong into logs and
+spans, because a thousand ovens would be a thousand series.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
@@ -47,19 +46,28 @@ FIRST_ATTEMPT_WITHIN_SECONDS = 2.0
 """Objective: 99.5 % of first attempts begin at most so long after the event was taken."""
 
 
-@dataclass(slots=True, eq=False)
 class Measure:
-    """One thing that is measured."""
+    """One thing that is measured. No dataclass: making one would be a millisecond of every cold start."""
 
-    name: str
-    unit: str
-    """As UCUM writes it: ``s``, ``1``, ``{call}``."""
-    description: str
-    kind: Kind = "counter"
-    """``counter`` (only grows), ``histogram`` or ``gauge`` (the last value counts)."""
-    attributes: tuple[str, ...] = ()
-    """What tells its series from each other."""
-    listeners: list[Listener] = field(default_factory=list)
+    __slots__ = ("attributes", "description", "kind", "listeners", "name", "unit")
+
+    def __init__(
+        self, name: str, unit: str, description: str, kind: Kind = "counter", attributes: tuple[str, ...] = ()
+    ) -> None:
+        """
+        Args:
+            name: as OpenTelemetry names metrics.
+            unit: as UCUM writes it: ``s``, ``1``, ``{call}``.
+            description: for people.
+            kind: ``counter`` (only grows), ``histogram`` or ``gauge`` (the last value counts).
+            attributes: what tells its series from each other.
+        """
+        self.name = name
+        self.unit = unit
+        self.description = description
+        self.kind: Kind = kind
+        self.attributes = attributes
+        self.listeners: list[Listener] = []
 
     def record(self, value: float, **attributes: str) -> None:
         """Note a value, with the words that tell it from others of its kind."""

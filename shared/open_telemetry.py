@@ -41,7 +41,7 @@ def _clean(value: Attribute) -> Attribute:
     return redact(value[:MAX_TEXT]) if isinstance(value, str) else value
 
 
-class _Span:
+class _Span(Span):
     """A span of the SDK, without secrets."""
 
     __slots__ = ("_span", "_token", "recording")
@@ -57,9 +57,6 @@ class _Span:
 
     def set(self, attributes: Mapping[str, Attribute]) -> None:
         self._span.set_attributes({name: _clean(value) for name, value in attributes.items()})
-
-    def note(self, name: str, attributes: Mapping[str, Attribute]) -> None:
-        self._span.add_event(name, {key: _clean(value) for key, value in attributes.items()})
 
     def failed(self, sentence: str) -> None:
         self._span.set_status(Status(StatusCode.ERROR, redact(sentence[:MAX_TEXT])))

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from shared.observability import correlation_id
 
@@ -46,19 +46,23 @@ __all__ = [
 SpanKind = Literal["internal", "server", "client", "consumer"]
 Attribute = str | int | float | bool
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
-_STATE = re.compile(r"[\x20-\x7e]{1,512}")
+# As texts: `re` compiles and keeps them at first use, not at the cold start.
+_TRACEPARENT = r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
+_TRACE_ID = r"(?!0{32})[0-9a-f]{32}"
+_STATE = r"[\x20-\x7e]{1,512}"
 
 
-class Parent(NamedTuple):
+class Parent:
     """What something is part of: a span here or in another process."""
 
-    trace_id: str
-    span_id: str
-    flags: str = "01"
-    state: str = ""
-    """The vendor's part (``tracestate``), handed on to our own messages only."""
+    __slots__ = ("flags", "span_id", "state", "trace_id")
+
+    def __init__(self, trace_id: str, span_id: str, flags: str = "01", state: str = "") -> None:
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.flags = flags
+        self.state = state
+        """The vendor's part (``tracestate``), handed on to our own messages only."""
 
     @property
     def traceparent(self) -> str:
@@ -66,50 +70,27 @@ class Parent(NamedTuple):
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
 
-class Span(Protocol):
-    """One piece of work. Used as a context manager: an exception that leaves it makes it a failed one."""
+class Span:
+    """One piece of work; this one does nothing. ``open_telemetry.py`` has those that do.
 
-    recording: bool
+    Used as a context manager: an exception that leaves it makes it a failed one.
+    """
+
+    __slots__ = ()
+
+    recording: bool = False
     """Is it worth while to work out attributes?"""
 
     @property
     def parent(self) -> Parent | None:
         """What other processes' work for it is part of; ``None``: this is no real span."""
-        ...
+        return None
 
     def set(self, attributes: Mapping[str, Attribute]) -> None:
         """Say more about it. Texts are redacted."""
-        ...
-
-    def note(self, name: str, attributes: Mapping[str, Attribute]) -> None:
-        """Something happened within it."""
-        ...
 
     def failed(self, sentence: str) -> None:
         """It did not do what it should."""
-        ...
-
-    def __enter__(self) -> Span: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class _NoSpan:
-    """When nobody listens."""
-
-    recording = False
-    parent = None
-
-    def set(self, attributes: Mapping[str, Attribute]) -> None:
-        """Nothing."""
-
-    def note(self, name: str, attributes: Mapping[str, Attribute]) -> None:
-        """Nothing."""
-
-    def failed(self, sentence: str) -> None:
-        """Nothing."""
 
     def __enter__(self) -> Span:
         return self
@@ -120,7 +101,7 @@ class _NoSpan:
         """Nothing."""
 
 
-NO_SPAN: Span = _NoSpan()
+NO_SPAN = Span()
 
 _bridge: Bridge | None = None
 _looked = False
@@ -190,15 +171,15 @@ def continuing(parent: Parent | None) -> AbstractContextManager[None]:
 
 def parent_of(traceparent: str | None, tracestate: str | None = None) -> Parent | None:
     """Read a W3C context; ``None`` when there is none or it is not well formed."""
-    if not traceparent or len(traceparent) > 512 or (found := _TRACEPARENT.fullmatch(traceparent)) is None:
+    if not traceparent or len(traceparent) > 512 or (found := re.fullmatch(_TRACEPARENT, traceparent)) is None:
         return None
-    state = tracestate if tracestate and _STATE.fullmatch(tracestate) else ""
+    state = tracestate if tracestate and re.fullmatch(_STATE, tracestate) else ""
     return Parent(found[1], found[2], found[3], state)
 
 
 def parent_from_correlation(correlation: str | None) -> Parent | None:
     """A trace that has this correlation id as its id: nobody wrote its first span, yet all others belong together."""
-    if correlation is None or _TRACE_ID.fullmatch(correlation) is None:
+    if correlation is None or re.fullmatch(_TRACE_ID, correlation) is None:
         return None
     span_id = correlation[:16]
     return Parent(correlation, span_id if span_id != "0" * 16 else correlation[16:])
