@@ -7,7 +7,7 @@ resource secrets 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(resourceGroup().id, 'ovenbridge-secrets')
   properties: {
     roleName: 'Ovenbridge secrets ${nameToken}'
-    description: 'Read, write, list and delete secrets of the vault. No purge, no backup, no keys, no certificates.'
+    description: 'Read, write, list, delete and bring back secrets of the vault. No purge, no backup, no keys, no certificates.'
     type: 'CustomRole'
     assignableScopes: [
       resourceGroup().id
@@ -21,6 +21,7 @@ resource secrets 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
           'Microsoft.KeyVault/vaults/secrets/setSecret/action'
           'Microsoft.KeyVault/vaults/secrets/readMetadata/action'
           'Microsoft.KeyVault/vaults/secrets/delete'
+          'Microsoft.KeyVault/vaults/secrets/recover/action'
         ]
         notDataActions: []
       }
