@@ -47,6 +47,11 @@ class Outcome:
     """For the log of tries: number, time, duration, status, reason, sentence, cut-off answer."""
 
     @property
+    def refused_us(self) -> bool:
+        """The receiver does not accept our credentials, or no longer."""
+        return self.tried.get("status") in (401, 403)
+
+    @property
     def sentence(self) -> str:
         """What happened, for people."""
         return str(self.tried.get("detail", "The receiver confirmed."))

@@ -165,7 +165,10 @@ class Deliveries:
             destination = sealed.known(callback.id) or await sealed.destination(callback.id)
         except NotFound:
             return missing_destination(document, iso(self._clock.now()))
-        return await self._attempts.make(callback, destination, document)
+        outcome = await self._attempts.make(callback, destination, document)
+        if outcome.refused_us:
+            sealed.doubt(callback.id)
+        return outcome
 
     async def _settle(self, callback: Callback, document: Document, outcome: Outcome) -> Outgoing | None:
         now = self._clock.now()

@@ -57,6 +57,10 @@ class Sealed:
         self._cached[callback_id] = (time.monotonic() + CACHE_SECONDS, destination)
         return destination
 
+    def doubt(self, callback_id: str) -> None:
+        """The receiver refused us: somebody may have changed the secret in the vault. The next attempt reads it anew."""
+        self._cached.pop(callback_id, None)
+
     async def forget(self, callback_id: str) -> None:
         """Remove it from the vault, and from here."""
         await self._vault.delete(vault_name(callback_id))

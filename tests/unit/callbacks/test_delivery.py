@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from shared.errors import Conflict, InvalidInput, NotFound
 from shared.services import Services
 from shared.settings import Settings
 from tests.unit.callbacks.conftest import ENGINEER, Stage
+from tests.unit.callbacks.receiver import Notification
 
 
 async def test_a_notification_arrives_and_is_confirmed(stage: Stage) -> None:
@@ -238,6 +240,21 @@ async def test_deleting_discards_what_waits(stage: Stage) -> None:
     assert stage.house.callbacks.sealed.known(callback.id) is None, "nor kept in memory"
     with pytest.raises(Conflict, match="deleted"):
         await stage.house.deliveries.browse.replay(f"{callback.id}-E1", caller=ENGINEER)
+
+
+async def test_credentials_that_were_renewed_in_the_vault_are_used_after_a_refusal(stage: Stage) -> None:
+    def judge(notification: Notification) -> int:
+        return 200 if notification.headers.get("authorization") == "Bearer renewed" else 401
+
+    callback = await stage.register(credentials=Credentials(bearer="outdated"))
+    stage.receiver.answer = judge
+    secret = json.dumps({"url": f"{stage.receiver.url}/a", "headers": {"Authorization": "Bearer renewed"}})
+    await stage.publish()
+    await stage.settle()
+    await stage.house.vault.set(f"cb-{callback.id}", secret)  # by a person, in the vault itself
+    await stage.pass_time(10.1)
+    assert [n.headers["authorization"] for n in stage.receiver.seen] == ["Bearer outdated", "Bearer renewed"]
+    assert (await stage.only(callback))["status"] == "confirmed"
 
 
 async def test_a_vault_without_the_address_is_a_failure_with_a_reason(stage: Stage) -> None:
