@@ -82,7 +82,9 @@ class _Checker:
         if not all(isinstance(option, Scalar) for option in options):
             return
         values = [option.value for option in options if isinstance(option, Scalar)]
-        if (isinstance(outcome, Scalar) and outcome.value not in values) or (isinstance(outcome, OfKind) and outcome.kind not in {kind_of(option) for option in options}):
+        if (isinstance(outcome, Scalar) and outcome.value not in values) or (
+            isinstance(outcome, OfKind) and outcome.kind not in {kind_of(option) for option in options}
+        ):
             yield Problem(outcome.at, f"{what} is {told(outcome)}, but must be one of {_listed(values)}.")
 
 

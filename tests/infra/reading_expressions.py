@@ -80,12 +80,12 @@ class Expressions:
                 first, second = self.read(yes), self.read(no)
                 return _lifted(self.read(condition), lambda it: syntax.Choice(place, it, first, second), prefix=False)
             case "member_expression", [of, name]:
-                safe = any(child.type == ".?" for child in node.children)
-                return _lifted(self.read(of), lambda it: syntax.Member(place, it, _source(name), safe))
+                safe, sure = (any(child.type == sign for child in node.children) for sign in (".?", "!"))
+                return _lifted(self.read(of), lambda it: syntax.Member(place, _sure(it, sure), _source(name), safe))
             case "subscript_expression", [of, index]:
-                safe = any(child.type == "?" for child in node.children)
+                safe, sure = (any(child.type == sign for child in node.children) for sign in ("?", "!"))
                 inner = self.read(index)
-                return _lifted(self.read(of), lambda it: syntax.Index(place, it, inner, safe))
+                return _lifted(self.read(of), lambda it: syntax.Index(place, _sure(it, sure), inner, safe))
             case "call_expression", [of, arguments]:
                 given = tuple(self.read(part) for part in arguments.named_children if part.type != "comment")
                 return _lifted(self.read(of), lambda it: _call(place, it, given))
@@ -149,6 +149,10 @@ def _lifted(
     if prefix and isinstance(inner, syntax.Operation) and len(inner.operands) == 1 and inner.operator in ("!", "-"):
         return syntax.Operation(inner.at, inner.operator, (_lifted(inner.operands[0], build),))
     return build(inner)
+
+
+def _sure(expression: syntax.Expression, sure: bool) -> syntax.Expression:
+    return syntax.Operation(expression.at, "post!", (expression,)) if sure else expression
 
 
 def _call(place: Place, target: syntax.Expression, given: tuple[syntax.Expression, ...]) -> syntax.Expression:
