@@ -37,12 +37,12 @@ def translated(err: AzureError | TimeoutError, *, name: str, container: str, set
     """
     if isinstance(err, HttpResponseError) and err.status_code is not None:
         return _refused(err, err.status_code, name, container, setting)
+    if type(err).__name__ == "AzureSigningError":
+        # Not among the SDK's public names.
+        return Unavailable(f"The account key in {setting} is not usable; copy it again.", retry_after=LATER_SECONDS)
     if isinstance(err, ClientAuthenticationError):
-        return Unavailable(
-            f"No identity is available for {setting}. In Azure, assign the user-assigned identity to the app and set "
-            f"{setting}__clientId; elsewhere sign in with `az login`.",
-            retry_after=LATER_SECONDS,
-        )
+        # Of our own making (azure_identity.py): a sentence.
+        return Unavailable(f"{setting}: {err.message}", retry_after=LATER_SECONDS)
     if isinstance(err, ServiceRequestError | ServiceResponseError | TimeoutError):
         return Unavailable(
             f"The blob service of {setting} did not answer. Check its address, network rules and private endpoint."

@@ -122,9 +122,12 @@ class BlobStorage:
         if not connection.connection_string and not connection.address:
             raise Unavailable(_how_to_set(connection.setting, "is missing"), retry_after=30.0)
         try:
-            if connection.connection_string:
-                return BlobServiceClient.from_connection_string(connection.connection_string, **how)
-            return BlobServiceClient(connection.address, credential=self._identity.credential(), **how)
+            if not connection.connection_string:
+                return BlobServiceClient(connection.address, credential=self._identity.credential(), **how)
+            service = BlobServiceClient.from_connection_string(connection.connection_string, **how)
+            if service.credential is None:
+                raise ValueError("neither a key nor a signature: it would ask as nobody")
+            return service
         except ValueError:
             # Its text may hold the account's key.
             raise Unavailable(_how_to_set(connection.setting, "is not usable"), retry_after=30.0) from None
