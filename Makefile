@@ -15,8 +15,8 @@ ARGS ?=
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: $(STAMPS)/local ## a living bakery on http://127.0.0.1:7071; Ctrl-C stops it
-	@$(BIN)/python -m local.bakery $(ARGS)
+run: $(if $(filter azure,$(BACKEND)),$(STAMPS)/dev $(STAMPS)/azurite,$(STAMPS)/local) ## a living bakery on http://127.0.0.1:7071; Ctrl-C stops it; BACKEND=azure: over Azure's SDKs
+	@$(BIN)/python $(if $(filter azure,$(BACKEND)),-m tests.wire $(BIN)/python) -m local.bakery $(ARGS)
 
 test: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models check $(if $(PYTHON313),test313) ## install what the tests need and run them all
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark" $(ARGS)
