@@ -9,12 +9,13 @@ names what is wrong. The service that needs the connection raises then (:meth:`A
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.errors import Unavailable
 
-__all__ = ["AzureConnection", "AzureConnections"]
+__all__ = ["CONNECTION_FORMS", "AzureConnection", "AzureConnections", "ConnectionForm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,10 @@ class AzureConnection:
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class ConnectionForm:
+    """How the settings of one connection are written: ``setting__part``, ``setting__credential``,
+    ``setting__clientId``, or ``setting`` alone with a connection string."""
+
     setting: str
     part: str
     """What follows ``__``: the address of the service."""
@@ -49,13 +53,17 @@ class _Form:
     service: str
 
 
-_COSMOS = _Form("CosmosConnection", "accountEndpoint", "https://<account>.documents.azure.com:443/", "Cosmos DB")
-_SERVICE_BUS = _Form(
+_COSMOS = ConnectionForm(
+    "CosmosConnection", "accountEndpoint", "https://<account>.documents.azure.com:443/", "Cosmos DB"
+)
+_SERVICE_BUS = ConnectionForm(
     "ServiceBusConnection", "fullyQualifiedNamespace", "<namespace>.servicebus.windows.net", "Service Bus"
 )
-_ANCHORS = _Form(
+_ANCHORS = ConnectionForm(
     "AuditAnchorsConnection", "blobServiceUri", "https://<account>.blob.core.windows.net", "the anchors' storage"
 )
+
+CONNECTION_FORMS = (_COSMOS, _SERVICE_BUS, _ANCHORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +77,90 @@ class AzureConnections:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> AzureConnections:
-        """Read them; names are matched whatever their case, as the host does."""
+        """Read them; names are matched whatever their case, as the host does.
+
+        In Azure store, queue and vault are wanted whether or not their settings are there: an embedded backend would
+        keep a plant's data on the disk of an instance, and lose it with the instance.
+        """
         given = {name.casefold(): value.strip() for name, value in environment.items() if value.strip()}
-        return cls(
+        connections = cls(
             cosmos=_connection(_COSMOS, given),
             service_bus=_connection(_SERVICE_BUS, given),
             key_vault=_vault(given),
             anchors=_connection(_ANCHORS, given),
         )
+        if _in_azure(given):
+            connections = replace(
+                connections,
+                cosmos=_needed(connections.cosmos, _COSMOS),
+                service_bus=_needed(connections.service_bus, _SERVICE_BUS),
+                key_vault=_needed(connections.key_vault, None),
+            )
+        return connections._with_one_identity()
+
+    @classmethod
+    def unusable(cls, problem: str) -> AzureConnections:
+        """Settings that cannot be read at all: whatever wants store, queue or vault is told why."""
+        return cls(
+            *(
+                AzureConnection(setting, wanted=True, problem=problem)
+                for setting in ("CosmosConnection", "ServiceBusConnection", "KEY_VAULT_URI")
+            )
+        )
+
+    @property
+    def client_id(self) -> str:
+        """Of the identity that the app signs in as; empty: whatever the environment offers."""
+        every = (self.cosmos, self.service_bus, self.key_vault, self.anchors)
+        return next((c.client_id for c in every if c.wanted and c.client_id and not c.connection_string), "")
+
+    def _with_one_identity(self) -> AzureConnections:
+        """The app signs in once, for all services: whoever asks for another identity would be served by the wrong one."""
+        one = self.client_id.casefold()
+        first = next((c.setting for c in (self.cosmos, self.service_bus, self.key_vault) if c.client_id), "")
+
+        def checked(connection: AzureConnection) -> AzureConnection:
+            other = connection.client_id.casefold()
+            fits = not connection.wanted or connection.connection_string or other in ("", one)
+            if fits or connection.problem:
+                return connection
+            name = "AZURE_CLIENT_ID" if connection.setting == "KEY_VAULT_URI" else f"{connection.setting}__clientId"
+            problem = (
+                f"{name} names another identity than {first}__clientId. The app signs in as one: set both to the "
+                "client id of its user-assigned identity."
+            )
+            return replace(connection, problem=problem)
+
+        return replace(
+            self,
+            service_bus=checked(self.service_bus),
+            key_vault=checked(self.key_vault),
+            anchors=checked(self.anchors),
+        )
 
 
-def _connection(form: _Form, given: Mapping[str, str]) -> AzureConnection:
+def _in_azure(given: Mapping[str, str]) -> bool:
+    """The platform names instance and host. The Functions host elsewhere names a host of its own machine."""
+    host = given.get("website_hostname", "").rpartition(":")[0] or given.get("website_hostname", "")
+    if not host:
+        return "website_instance_id" in given
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_global
+    except ValueError:
+        return host.casefold() != "localhost"
+
+
+def _needed(connection: AzureConnection, form: ConnectionForm | None) -> AzureConnection:
+    if connection.wanted:
+        return connection
+    what = "KEY_VAULT_URI=https://<vault>.vault.azure.net/"
+    if form is not None:
+        what = f"{form.setting}__{form.part}={form.example}, with __credential=managedidentity and __clientId"
+    problem = f"{connection.setting} is not set. In Azure nothing is kept on the disk of an instance. Set {what}."
+    return replace(connection, wanted=True, problem=problem)
+
+
+def _connection(form: ConnectionForm, given: Mapping[str, str]) -> AzureConnection:
     prefix = form.setting.casefold()
     text = given.get(prefix, "")
     parts = {name.removeprefix(f"{prefix}__"): value for name, value in given.items() if name.startswith(f"{prefix}__")}
@@ -94,7 +175,7 @@ def _connection(form: _Form, given: Mapping[str, str]) -> AzureConnection:
     )
 
 
-def _problem(form: _Form, text: str, address: str, parts: Mapping[str, str]) -> str:
+def _problem(form: ConnectionForm, text: str, address: str, parts: Mapping[str, str]) -> str:
     by_identity = f"{form.setting}__{form.part}={form.example}"
     if text and address:
         return f"{form.setting} and {form.setting}__{form.part} are both set. Keep one: {by_identity} (by identity)."
