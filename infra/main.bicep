@@ -108,6 +108,9 @@ param storageSku string = 'Standard_ZRS'
 @maxValue(146000)
 param anchorsImmutableDays int = 365
 
+@description('true once the immutability policy of the audit anchors has been locked: Azure then refuses every change of it.')
+param anchorsLocked bool = false
+
 // Plants --------------------------------------------------------------------------------------------------------------
 
 @description('Relays in plants: [{ id: \'plant-1\', principalId: \'<object id of its service principal>\' }].')
@@ -191,6 +194,7 @@ module storage 'modules/storage.bicep' = {
     packageContainerName: packageContainer
     anchorsContainerName: anchorsContainer
     anchorsImmutableDays: anchorsImmutableDays
+    anchorsLocked: anchorsLocked
     privateOnly: vnetEnabled
     workspaceId: monitoring.outputs.workspaceId
   }

@@ -25,6 +25,9 @@ param anchorsContainerName string
 @description('How many days after its creation an anchor cannot be changed or deleted.')
 param anchorsImmutableDays int
 
+@description('The policy has been locked: leave it alone, Azure refuses every change.')
+param anchorsLocked bool
+
 @description('Reached by private endpoints alone.')
 param privateOnly bool
 
@@ -125,7 +128,7 @@ resource anchorsContainer 'Microsoft.Storage/storageAccounts/blobServices/contai
 
 // Unlocked: an owner of the subscription could still shorten it. Locking is for ever and therefore a decision of people:
 // docs/deploy.md has the command.
-resource immutable 'Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies@2025-06-01' = {
+resource immutable 'Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies@2025-06-01' = if (!anchorsLocked) {
   parent: anchorsContainer
   name: 'default'
   properties: {

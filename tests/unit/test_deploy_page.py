@@ -61,8 +61,8 @@ def test_the_queues_are_those_of_the_topology() -> None:
 def test_every_parameter_it_names_exists() -> None:
     declared = set(re.findall(r"^param (\w+)", (ROOT / "infra" / "main.bicep").read_text("utf-8"), re.MULTILINE))
     inline = re.findall(r"`([a-z]\w*[A-Z]\w*|relays)(?:=[^`]*)?`", PAGE)
-    given = re.findall(r"(?:-p |  )([a-z]\w+)=\S", "\n".join(line for line in PAGE.splitlines() if " -p " in line))
-    named = {name for name in [*inline, *given] if name not in FIELDS}
+    in_file = re.findall(r'"(\w+)": \{"value"', PAGE)
+    named = {name for name in [*inline, *in_file] if name not in FIELDS}
     assert {"vnetEnabled", "environmentName", "relays", "cosmosAccountName"} <= named
     assert named <= declared, f"no such parameter: {named - declared}"
     assert set(read_json("infra/main.parameters.json")["parameters"]) <= declared
