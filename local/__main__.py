@@ -11,6 +11,8 @@ OURS = ("functions", "shared", "local", "function_app", "relay_app")
 
 def main() -> int:
     """Serve; answers with the exit code."""
+    if sys.argv[1:2] == ["audit"]:
+        return _audit(sys.argv[2:])
     stopping = Stopping()
     stopping.install()
     try:
@@ -26,6 +28,14 @@ def main() -> int:
     except ModuleNotFoundError as err:
         return _missing(err)
     return 0
+
+
+def _audit(arguments: list[str]) -> int:
+    try:
+        from local.audit import main as audit
+    except ModuleNotFoundError as err:
+        return _missing(err)
+    return audit(arguments)
 
 
 def _missing(err: ModuleNotFoundError) -> int:

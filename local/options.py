@@ -31,7 +31,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         description="Run an Ovenbridge function app on this machine, without Azure: HTTP, timers and queues, with "
         "everything kept in one folder.",
         epilog="Ready when GET /api/health/ready answers 200. SIGTERM or Ctrl-C ends it within 10 seconds. "
-        "Exit code 2: it could not start, one line says why.",
+        "Exit code 2: it could not start, one line says why. `python -m local audit verify` checks the audit log.",
     )
     parser.add_argument("--app", choices=sorted(APPS), default="cloud", help="which app to run (default: cloud)")
     parser.add_argument("--port", type=_port, help="TCP port (default: Host.LocalHttpPort of the settings, else 7071)")
