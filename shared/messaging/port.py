@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-__all__ = ["DeadLetter", "Outgoing", "Queue", "QueueDepth", "QueueReceiver", "Received"]
+from shared.errors import InvalidInput
+
+__all__ = ["DeadLetter", "Outgoing", "Queue", "QueueDepth", "QueueReceiver", "Received", "check_outgoing"]
+
+MAX_BODY = 200 * 1024
+MAX_ID = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,14 @@ class Outgoing:
     correlation_id: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
     """Application properties, e.g. ``traceparent``."""
+
+
+def check_outgoing(message: Outgoing) -> None:
+    """Refuse what no queue takes. Raises ``InvalidInput``."""
+    if not isinstance(message.body, bytes) or len(message.body) > MAX_BODY:
+        raise InvalidInput(f"A message body is bytes, at most {MAX_BODY}.", field="body")
+    if not isinstance(message.message_id, str) or not 1 <= len(message.message_id) <= MAX_ID:
+        raise InvalidInput(f"A message id is a text of 1 to {MAX_ID} characters.", field="message_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +63,15 @@ class DeadLetter:
 
     message: Received
     reason: str
-    dead_lettered_at: datetime
+    dead_lettered_at: datetime | None
+    """``None``: the backend does not tell. Service Bus keeps no such time; there it is known of messages that our
+    receivers gave up, not of those the service itself gave up (too many deliveries, too old)."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """How much waits."""
+    """How much waits. Over Service Bus an estimate: its data plane has no counts, so messages are looked at, 2,000 of
+    them at most; and a lock is known to the process that holds it, to others its message looks active."""
 
     active: int
     scheduled: int
@@ -69,8 +85,12 @@ class Queue(Protocol):
     """The sending side."""
 
     async def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
-        """Durably accepted when it returns; all or none. Raises ``Unavailable``, ``InvalidInput`` (too large,
-        unknown queue)."""
+        """Durably accepted when it returns. Raises ``Unavailable``, ``InvalidInput`` (too large, unknown queue).
+
+        Nothing is sent where one of the messages is not fit to be. Up to 500 messages of 240 KB together are accepted
+        all or none; more, over Service Bus, may be accepted in part. After ``Unavailable`` it is not known whether they
+        were accepted: **send the same messages again**, with the same ids, and each arrives once within the queue's
+        duplicate window."""
         ...
 
     def follows(self, store: object) -> bool:
@@ -94,7 +114,8 @@ class QueueReceiver(Protocol):
     async def receive(self, queue: str, limit: int) -> list[Received]:
         """Wait until at least one message is due, then lock and return up to ``limit``, oldest first. A lock that is
         not settled within the queue's lock time makes the message due again. Cancel it to stop waiting: a message
-        is either returned or not locked."""
+        that came at that moment goes to the next who receives here or, if nobody does, back to the queue (over Service
+        Bus after some seconds, and that may count as a delivery). Raises ``Unavailable``."""
         ...
 
     async def complete(self, queue: str, received: Received) -> None:

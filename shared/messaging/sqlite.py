@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.clock import Clock, SystemClock
 from shared.errors import InvalidInput
-from shared.messaging.port import DeadLetter, Outgoing, QueueDepth, Received
+from shared.messaging.port import DeadLetter, Outgoing, QueueDepth, Received, check_outgoing
 from shared.messaging.sqlite_backlog import WINDOW, Backlog, Message, wake
 from shared.messaging.sqlite_table import create_tables, load_backlogs, properties_of
 from shared.messaging.sqlite_writes import Bury, Count, Put, QueueWrites, Redrive, Refill, Remove
@@ -22,9 +22,6 @@ from shared.sqlite_threads import Wake
 from shared.topology import topology
 
 __all__ = ["SqliteQueue"]
-
-MAX_BODY = 200 * 1024
-MAX_ID = 128
 
 RECHECK_SECONDS = 0.05
 """A clock that is moved by hand tells nobody: so often a waiting receiver looks at it."""
@@ -269,10 +266,7 @@ def _scheduled_behind(connection: sqlite3.Connection, queue: str, horizon: tuple
 
 
 def _message(backlog: Backlog, outgoing: Outgoing, now: int) -> Message:
-    if not isinstance(outgoing.body, bytes) or len(outgoing.body) > MAX_BODY:
-        raise InvalidInput(f"A message body is bytes, at most {MAX_BODY}.", field="body")
-    if not isinstance(outgoing.message_id, str) or not 1 <= len(outgoing.message_id) <= MAX_ID:
-        raise InvalidInput(f"A message id is a text of 1 to {MAX_ID} characters.", field="message_id")
+    check_outgoing(outgoing)
     due = now if outgoing.at is None else max(now, _microseconds(outgoing.at))
     expires = due + int(backlog.spec.ttl_seconds * 1_000_000)
     return Message(

@@ -152,6 +152,8 @@ class Peer(asyncio.Protocol):
         if refusal is None or not self.namespace.refuse_without_terminus:
             link.source.copy(link.remote_source)
             link.target.copy(link.remote_target)
+        else:
+            link.source.type = link.target.type = proton.Terminus.UNSPECIFIED
         link.snd_settle_mode, link.rcv_settle_mode = link.remote_snd_settle_mode, link.remote_rcv_settle_mode
         link.max_message_size = self.namespace.max_message_size
         link.node = node
@@ -228,7 +230,7 @@ class Peer(asyncio.Protocol):
             if delivery.updated:
                 self._settle(delivery, link)
             return
-        if not delivery.readable or delivery.partial:
+        if not delivery.readable or delivery.partial or link.state & proton.Endpoint.LOCAL_CLOSED:
             return
         raw = bytes(link.recv(delivery.pending) or b"")
         link.advance()
