@@ -96,7 +96,12 @@ class Services:
         if self.settings.azure.service_bus.wanted:
             from shared.messaging.service_bus import ServiceBusQueue
 
-            return ServiceBusQueue(self.settings.azure.service_bus, self.identity, clock=self.clock)
+            return ServiceBusQueue(
+                self.settings.azure.service_bus,
+                self.identity,
+                clock=self.clock,
+                transport=self.settings.service_bus_transport,
+            )
         from shared.messaging.sqlite import SqliteQueue
 
         return SqliteQueue(self._file, self.clock)

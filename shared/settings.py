@@ -71,6 +71,11 @@ class Settings(BaseModel):
     cosmos_database: str = Field(
         "ovenbridge", pattern=r"^[A-Za-z0-9_-]{1,255}$", description="Name of the database in the Cosmos DB account."
     )
+    service_bus_transport: Literal["amqp", "websockets"] = Field(
+        "amqp",
+        description="How Service Bus is reached: amqp (port 5671), or websockets (port 443) where a plant's firewall lets "
+        "nothing else out.",
+    )
     azure: AzureConnections = Field(
         AzureConnections(), description="The Azure services that are used in place of the embedded ones.", exclude=True
     )
