@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.infra.app_settings import check_app_settings
 from tests.infra.evaluation import Evaluator
+from tests.infra.hardening import check_hardening
 from tests.infra.interfaces import check_interfaces
 from tests.infra.problem import Problem
 from tests.infra.program import Program
 from tests.infra.resources import check_resources
+from tests.infra.roles import check_roles
+from tests.infra.secrets import check_secrets
 from tests.infra.symbols import check_symbols
 from tests.infra.wheels import Wheels
 
@@ -30,5 +34,9 @@ def judged(root: Path, folder: str = "infra", wheels: Wheels = WHEELS) -> list[P
         *check_symbols(program),
         *check_interfaces(evaluator),
         *check_resources(evaluator, wheels),
+        *check_hardening(evaluator),
+        *check_roles(evaluator),
+        *check_secrets(program),
+        *check_app_settings(evaluator),
     }
     return sorted(found | evaluator.problems | set(program.problems))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tests.infra import syntax
 from tests.infra.assignable import misfits
 from tests.infra.evaluation import Evaluator, Scope
+from tests.infra.expressions import everything
 from tests.infra.json_places import JSONDecodeError, read_json
 from tests.infra.problem import Place, Problem
 from tests.infra.values import Fields, Later, OfKind
@@ -98,7 +99,7 @@ def _declared_types(evaluator: Evaluator, file: syntax.BicepFile, scope: Scope) 
 
 def _outputs_used(evaluator: Evaluator, file: syntax.BicepFile) -> Iterator[Problem]:
     modules = {module.name: module for module in file.of(syntax.Module)}
-    for expression in _everything(file):
+    for expression in everything(file):
         match expression:
             case syntax.Member(at=at, of=syntax.Member(name="outputs", of=of), name=name):
                 module = modules.get(_root(of))
@@ -132,29 +133,6 @@ def _asserted(expression: syntax.Expression) -> bool:
         case syntax.Index(of=of):
             return _asserted(of)
     return False
-
-
-def _everything(file: syntax.BicepFile) -> Iterator[syntax.Expression]:
-    for declaration in file.declarations:
-        for expression in _expressions(declaration):
-            yield from syntax.walk(expression)
-
-
-def _expressions(declaration: syntax.Declaration) -> Iterator[syntax.Expression]:
-    match declaration:
-        case syntax.Variable(value=value) | syntax.Output(value=value):
-            yield value
-        case syntax.Parameter(default=syntax.Expression() as default):
-            yield default
-        case syntax.Function(body=body):
-            yield body
-        case syntax.Resource() | syntax.Module():
-            yield declaration.value
-            if declaration.condition is not None:
-                yield declaration.condition
-            if isinstance(declaration, syntax.Resource) and declaration.body is not None:
-                for nested in declaration.body.nested:
-                    yield from _expressions(nested)
 
 
 def _imports(evaluator: Evaluator, file: syntax.BicepFile) -> Iterator[Problem]:
