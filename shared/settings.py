@@ -73,8 +73,8 @@ class Settings(BaseModel):
     )
     service_bus_transport: Literal["amqp", "websockets"] = Field(
         "amqp",
-        description="How Service Bus is reached: amqp (port 5671), or websockets (port 443) where a plant's firewall lets "
-        "nothing else out.",
+        description="How Service Bus is reached: amqp (port 5671), or websockets (port 443) where a plant's firewall "
+        "lets nothing else out.",
     )
     azure: AzureConnections = Field(
         AzureConnections(), description="The Azure services that are used in place of the embedded ones.", exclude=True
