@@ -124,6 +124,7 @@ async def _admit(
         )
     caller = NOBODY
     if role is not None:
+        house.settings.require()
         known = await house.access.identify(req.headers, key_checked=key_checked)
         if known is None:
             raise Unauthorized("Say who you are: send the header `Authorization: Bearer <API token>`.")

@@ -10,6 +10,7 @@ names what is wrong. The service that needs the connection raises then (:meth:`A
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -79,7 +80,7 @@ class AzureConnections:
     def from_environment(cls, environment: Mapping[str, str]) -> AzureConnections:
         """Read them; names are matched whatever their case, as the host does.
 
-        In Azure store, queue and vault are wanted whether or not their settings are there: an embedded backend would
+        In Azure all of them are wanted whether or not their settings are there: an embedded backend would
         keep a plant's data on the disk of an instance, and lose it with the instance.
         """
         given = {name.casefold(): value.strip() for name, value in environment.items() if value.strip()}
@@ -95,16 +96,17 @@ class AzureConnections:
                 cosmos=_needed(connections.cosmos, _COSMOS),
                 service_bus=_needed(connections.service_bus, _SERVICE_BUS),
                 key_vault=_needed(connections.key_vault, None),
+                anchors=_needed(connections.anchors, _ANCHORS),
             )
         return connections._with_one_identity()
 
     @classmethod
     def unusable(cls, problem: str) -> AzureConnections:
-        """Settings that cannot be read at all: whatever wants store, queue or vault is told why."""
+        """Settings that cannot be read: whoever wants a backend is told why."""
         return cls(
             *(
                 AzureConnection(setting, wanted=True, problem=problem)
-                for setting in ("CosmosConnection", "ServiceBusConnection", "KEY_VAULT_URI")
+                for setting in ("CosmosConnection", "ServiceBusConnection", "KEY_VAULT_URI", "AuditAnchorsConnection")
             )
         )
 
@@ -115,7 +117,7 @@ class AzureConnections:
         return next((c.client_id for c in every if c.wanted and c.client_id and not c.connection_string), "")
 
     def _with_one_identity(self) -> AzureConnections:
-        """The app signs in once, for all services: whoever asks for another identity would be served by the wrong one."""
+        """The app signs in once, for all services: what asks for another identity would be given the wrong one."""
         one = self.client_id.casefold()
         first = next((c.setting for c in (self.cosmos, self.service_bus, self.key_vault) if c.client_id), "")
 
@@ -193,10 +195,13 @@ def _problem(form: ConnectionForm, text: str, address: str, parts: Mapping[str, 
     return ""
 
 
+_VAULT = re.compile(r"https://([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?/?")
+
+
 def _vault(given: Mapping[str, str]) -> AzureConnection:
     uri = given.get("key_vault_uri", "")
     problem = ""
-    if uri and not uri.startswith("https://"):
-        problem = "KEY_VAULT_URI is not usable: write https://<vault>.vault.azure.net/."
+    if uri and not _VAULT.fullmatch(uri):
+        problem = "KEY_VAULT_URI is not usable: write https://<vault>.vault.azure.net/ and nothing behind it."
     client_id = given.get("azure_client_id", "")
     return AzureConnection("KEY_VAULT_URI", bool(uri), address=uri, client_id=client_id, problem=problem)

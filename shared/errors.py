@@ -15,7 +15,7 @@
     ├── UnsupportedMediaType  415
     ├── TooManyRequests       429  carries retry_after
     ├── Unavailable           503  a backend is away; carries retry_after
-    ├── BrokenSettings             the process cannot start like this
+    ├── BrokenSettings        503  the process cannot work like this
     └── DeviceError                a device could not be read
         ├── DeviceAuthenticationError   it refused our credentials
         ├── DeviceConnectionError       it could not be reached
@@ -185,8 +185,9 @@ class Unavailable(OvenbridgeError):
 
 
 class BrokenSettings(OvenbridgeError):
-    """The process cannot start with these settings. The detail names the setting and what to write."""
+    """The process cannot work with these settings. The detail names the setting and what to write."""
 
+    status = 503
     title = "Broken settings"
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "READINGS_INGESTED",
     "STORE_CALLS",
     "VAULT_CALLS",
+    "VAULT_EXPIRING",
     "WEBHOOK_REJECTED",
     "Kind",
     "Listener",
@@ -108,6 +109,9 @@ COSMOS_CHARGE = Measure(
 STORE_CALLS = Measure("store.calls", "{call}", "Calls to the document store", "counter", ("container", "operation"))
 QUEUE_SENDS = Measure("queue.sends", "{message}", "Messages sent", "counter", ("queue",))
 VAULT_CALLS = Measure("vault.calls", "{call}", "Calls to the vault that left the process", "counter", ("method",))
+VAULT_EXPIRING = Measure(
+    "vault.secrets_expiring", "{secret}", "Secrets that expire within 30 days, or have expired", "gauge"
+)
 
 # Callbacks and webhooks
 
@@ -138,6 +142,7 @@ ALL: tuple[Measure, ...] = (
     STORE_CALLS,
     QUEUE_SENDS,
     VAULT_CALLS,
+    VAULT_EXPIRING,
     DELIVERY_ATTEMPTS,
     DELIVERY_LAG,
     DELIVERY_OLDEST_PENDING,

@@ -6,6 +6,7 @@ they are needed. Handlers call :func:`services`; tests put their own in place wi
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -42,12 +43,15 @@ if TYPE_CHECKING:
     from shared.platforms.operations1.requests import ExternalRequests
     from shared.readiness import Readiness
     from shared.secrets import Vault
+    from shared.secrets.expiry import ExpiryWatch
     from shared.settings import Settings
     from shared.sqlite_file import SqliteFile
     from shared.storage import DocumentStore
     from shared.telemetry.readings import Readings
 
 __all__ = ["Services", "services", "use"]
+
+log = logging.getLogger("ovenbridge.settings")
 
 
 class Services:
@@ -76,7 +80,7 @@ class Services:
         """Who we are in Azure."""
         from shared.azure_identity import AzureIdentity
 
-        return AzureIdentity(self.settings.azure.cosmos.client_id or self.settings.azure.service_bus.client_id)
+        return AzureIdentity(self.settings.azure.client_id)
 
     @cached_property
     def store(self) -> DocumentStore:
@@ -161,17 +165,24 @@ class Services:
         """Whether the backends can be used."""
         from shared.readiness import Probe, Readiness
 
-        return Readiness(
-            {
+        probes = {"settings": Probe(lambda: self.settings, "Check the settings.")}
+        if not self.settings.problem:
+            probes |= {
                 "store": Probe(lambda: self.store, "Check the document store: is it reachable, writable, not full?"),
                 "queue": Probe(lambda: self.queue, "Check the message queue: is it reachable, and may we send?"),
                 "vault": Probe(lambda: self.vault, "Check the vault: is it reachable, and may we read?"),
                 "anchors": Probe(
                     lambda: self.anchor_blobs, "Check where audit anchors are kept: is it set, and may we read?"
                 ),
-            },
-            show_details=self.settings.serves_loopback,
-        )
+            }
+        return Readiness(probes, show_details=self.settings.serves_loopback, expiring=self.expiring.known)
+
+    @cached_property
+    def expiring(self) -> ExpiryWatch:
+        """Which credentials in the vault end soon."""
+        from shared.secrets.expiry import ExpiryWatch
+
+        return ExpiryWatch(self.vault, self.clock)
 
     # Floor 2 -----------------------------------------------------------------------------------------------------
 
@@ -378,7 +389,10 @@ def services() -> Services:
     if _services is None:
         from shared.settings import Settings
 
-        _services = Services(Settings.from_environment())
+        settings = Settings.as_far_as_usable()
+        if settings.problem:
+            log.error("Nothing can be done with these settings: %s", settings.problem)
+        _services = Services(settings)
     return _services
 
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from shared.azure_connections import AzureConnections
-from shared.errors import BrokenSettings
+from shared.errors import BrokenSettings, Unavailable
 
 __all__ = ["Settings"]
 
@@ -80,6 +80,8 @@ class Settings(BaseModel):
         AzureConnections(), description="The Azure services that are used in place of the embedded ones.", exclude=True
     )
 
+    _problem: str = PrivateAttr("")
+
     @field_validator("public_url")
     @classmethod
     def _plain_origin(cls, value: str) -> str:
@@ -104,6 +106,33 @@ class Settings(BaseModel):
             raise BrokenSettings(f"{name} is not usable: {first['msg']}.") from err
         settings.refuse_dangerous_combinations()
         return settings
+
+    @classmethod
+    def as_far_as_usable(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """As :meth:`from_environment`, but it never raises: under the Functions host an app that does not come up
+        cannot say why. With a value that cannot be used everything has its safe default, no backend can be reached, and
+        ``problem`` names the setting.
+        """
+        try:
+            return cls.from_environment(environment)
+        except BrokenSettings as error:
+            settings = cls(azure=AzureConnections.unusable(error.detail))
+            settings._problem = error.detail
+            return settings
+
+    @property
+    def problem(self) -> str:
+        """Which setting cannot be used, and what to write. Empty: none."""
+        return self._problem
+
+    def require(self) -> None:
+        """Raises ``Unavailable`` when a setting cannot be used."""
+        if self._problem:
+            raise Unavailable(self._problem, retry_after=30.0, advice=self._problem)
+
+    async def check(self) -> None:
+        """:meth:`require`, for the readiness probe."""
+        self.require()
 
     def refuse_dangerous_combinations(self) -> None:
         """Name combinations that would open the house.

@@ -58,7 +58,7 @@ class Sealed:
         return destination
 
     def doubt(self, callback_id: str) -> None:
-        """The receiver refused us: somebody may have changed the secret in the vault. The next attempt reads it anew."""
+        """The receiver refused us: the secret may have been changed in the vault. The next attempt reads it anew."""
         self._cached.pop(callback_id, None)
 
     async def forget(self, callback_id: str) -> None:

@@ -55,3 +55,93 @@ def test_a_vault_without_https_is_refused() -> None:
     found = Settings.from_environment({"KEY_VAULT_URI": "http://x"}).azure.key_vault
     with pytest.raises(Unavailable, match="KEY_VAULT_URI"):
         found.require()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "kv",
+        "https://",
+        "https:///",
+        "https://kv oven.vault.azure.net/",
+        "https://kv.vault.azure.net/secrets/word",
+        "https://user:word@kv.vault.azure.net/",
+        "https://kv.vault.azure.net/?word=1",
+        "https://kv.vault.azure.net:word/",
+        "//kv.vault.azure.net",
+    ],
+)
+def test_what_is_no_address_of_a_vault(uri: str) -> None:
+    found = Settings.from_environment({"KEY_VAULT_URI": uri}).azure.key_vault
+    assert found.wanted
+    with pytest.raises(Unavailable, match=r"KEY_VAULT_URI.*<vault>\.vault\.azure\.net") as refused:
+        found.require()
+    assert "word" not in refused.value.detail
+    assert refused.value.advice == refused.value.detail
+
+
+@pytest.mark.parametrize("uri", ["https://kv.vault.azure.net", "https://127.0.0.1:8443/", "https://[::1]:8443/"])
+def test_addresses_of_vaults(uri: str) -> None:
+    assert Settings.from_environment({"KEY_VAULT_URI": uri}).azure.key_vault.require().address == uri
+
+
+IN_AZURE = {"WEBSITE_HOSTNAME": "oven.azurewebsites.net", "WEBSITE_INSTANCE_ID": "4f"}
+
+
+@pytest.mark.parametrize("platform", [{name: value} for name, value in IN_AZURE.items()], ids=lambda p: next(iter(p)))
+def test_in_azure_what_is_missing_is_wanted_and_named(platform: dict[str, str]) -> None:
+    found = AzureConnections.from_environment(platform)
+    for connection in (found.cosmos, found.service_bus, found.key_vault, found.anchors):
+        assert connection.wanted, "not a file on the disk of an instance"
+        with pytest.raises(Unavailable, match=f"{connection.setting} is not set.*Set {connection.setting}"):
+            connection.require()
+
+
+def test_in_azure_what_is_there_is_used() -> None:
+    found = AzureConnections.from_environment(COMPLETE | IN_AZURE)
+    for connection in (found.cosmos, found.service_bus, found.key_vault):
+        connection.require()
+    assert found.anchors.problem
+
+
+@pytest.mark.parametrize("host", ["localhost:7071", "localhost", "127.0.0.1:80", "0.0.0.0:80", "[::1]:7071"])
+def test_the_functions_host_on_a_laptop_is_not_azure(host: str) -> None:
+    found = AzureConnections.from_environment({"WEBSITE_HOSTNAME": host})
+    assert not found.cosmos.wanted
+
+
+def test_the_app_signs_in_as_one() -> None:
+    one, other = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"
+    bus = {
+        "ServiceBusConnection__credential": "managedidentity",
+        "ServiceBusConnection__clientId": one.upper(),
+        "AZURE_CLIENT_ID": one,
+    }
+    found = AzureConnections.from_environment(COMPLETE | bus)
+    assert [c.problem for c in (found.cosmos, found.service_bus, found.key_vault)] == ["", "", ""]
+    assert found.client_id == one
+    found = AzureConnections.from_environment(COMPLETE | bus | {"ServiceBusConnection__clientId": other})
+    assert "ServiceBusConnection__clientId names another identity than CosmosConnection__clientId" in (
+        found.service_bus.problem
+    )
+    found = AzureConnections.from_environment(COMPLETE | bus | {"AZURE_CLIENT_ID": other})
+    assert "AZURE_CLIENT_ID names another identity" in found.key_vault.problem
+    assert other not in found.key_vault.problem
+    emulator = {"CosmosConnection": "AccountEndpoint=https://x/;AccountKey=a2V5", "AZURE_CLIENT_ID": other}
+    assert AzureConnections.from_environment(emulator | {"KEY_VAULT_URI": "https://x"}).client_id == other
+
+
+def test_settings_that_cannot_be_read_are_said_by_every_backend() -> None:
+    settings = Settings.as_far_as_usable({"MAX_BODY_BYTES": "secret-word"})
+    assert settings.problem.startswith("MAX_BODY_BYTES is not usable")
+    assert "secret-word" not in settings.problem
+    for connection in (settings.azure.cosmos, settings.azure.service_bus, settings.azure.key_vault):
+        assert connection.wanted
+        with pytest.raises(Unavailable, match="MAX_BODY_BYTES"):
+            connection.require()
+    with pytest.raises(Unavailable, match="MAX_BODY_BYTES"):
+        settings.require()
+    assert settings.access_mode == "tokens"
+    good = Settings.as_far_as_usable({"MAX_BODY_BYTES": "4096"})
+    good.require()
+    assert (good.problem, good.max_body_bytes) == ("", 4096)
