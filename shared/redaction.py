@@ -36,7 +36,8 @@ _FIELD = (
 _PAIR = rf"(?i)(b?[\"']{_NAMES}[\"']\s*,\s*)b?(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')"
 _SCHEME = r"(?i)\b(basic|bearer)\s+[a-z0-9+/=._~-]{6,}"
 _USERINFO = r"(?i)(\b[a-z][a-z0-9+.-]{0,20}://)[^/\s\"'<>]*@"
-_HOOK = r"(?i)(/hooks/[^/\s\"'?]+/)[^/\s\"'?,;)]+"
+# Not the template itself: `/api/hooks/{source}/{token}`.
+_HOOK = r"(?i)(/hooks/[^/\s\"'?]+/)(?!\{token\}(?:[/\s\"'?,;)]|$))[^/\s\"'?,;)]+"
 _OURS = r"(ob_[0-9a-f]{16}_)[A-Za-z0-9_-]{20,}"
 _SIGNING = r"whsec_[A-Za-z0-9+/=_-]+"
 _JWT = r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"
