@@ -104,6 +104,7 @@ var settings = {
   ServiceBusConnection__fullyQualifiedNamespace: serviceBusHostName
   ServiceBusConnection__credential: 'managedidentity'
   ServiceBusConnection__clientId: identityClientId
+  SERVICE_BUS_TRANSPORT: 'amqp'
   KEY_VAULT_URI: vaultUri
   AuditAnchorsConnection__blobServiceUri: anchorsBlobUri
   AuditAnchorsConnection__credential: 'managedidentity'
