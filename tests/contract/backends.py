@@ -17,6 +17,7 @@ from shared.storage import DocumentStore
 from shared.storage.sqlite import SqliteStore
 from tests.wire.key_vault.backend import REAL as REAL_VAULT
 from tests.wire.key_vault.backend import key_vault, real_key_vault
+from tests.wire.service_bus.backend import service_bus_queue
 
 __all__ = ["QUEUES", "STORES", "VAULTS", "WholeQueue"]
 
@@ -52,7 +53,10 @@ async def file_vault(folder: Path, clock: Clock) -> AsyncIterator[Vault]:
 
 
 STORES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[DocumentStore]]] = {"sqlite": sqlite_store}
-QUEUES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[WholeQueue]]] = {"sqlite": sqlite_queue}
+QUEUES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[WholeQueue]]] = {
+    "sqlite": sqlite_queue,
+    "service_bus": service_bus_queue,
+}
 VAULTS: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[Vault]]] = {
     "file": file_vault,
     "key_vault": key_vault,
