@@ -10,7 +10,7 @@ from shared.storage.port import PartitionKey
 from shared.storage.query import Condition, Equals, In
 from shared.topology import ContainerSpec
 
-__all__ = ["fixed_key", "ordered_partitions"]
+__all__ = ["check_order", "fixed_key", "ordered_partitions"]
 
 
 def fixed_key(spec: ContainerSpec, where: Sequence[Condition], partition: PartitionKey | None) -> PartitionKey:
@@ -49,3 +49,16 @@ def ordered_partitions(
         f"order_by works inside partitions that are named: give the whole key, or each {levels[-1]} by Equals or In.",
         field="order_by",
     )
+
+
+def check_order(spec: ContainerSpec, path: str) -> None:
+    """Can documents be ordered by this?
+
+    Raises:
+        InvalidInput: it is not indexed.
+    """
+    if path != "id" and path not in spec.partition_key and path not in spec.indexed:
+        raise InvalidInput(
+            f"{path} is not indexed in {spec.name}: order by one of {', '.join(spec.indexed) or 'id'}.",
+            field="order_by",
+        )

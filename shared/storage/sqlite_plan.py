@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.errors import InvalidInput
 from shared.storage.port import PartitionKey
 from shared.storage.query import Condition, Equals, In, IsDefined, Query, Range
-from shared.storage.scope import fixed_key, ordered_partitions
+from shared.storage.scope import check_order, fixed_key, ordered_partitions
 from shared.storage.sqlite_names import prefix_text
 from shared.storage.sqlite_schema import SEPARATOR, Index, Table
 
@@ -115,17 +114,11 @@ def _unordered(scope: Scope) -> tuple[str, ...]:
 
 
 def _ordering(table: Table, path: str, scope: Scope) -> str:
+    check_order(table.spec, path)
     levels = table.spec.partition_key
     if path == "id" or path in levels[: scope.known]:
         return "id"
-    if path in levels[scope.known :] and scope.known == len(levels) - 1:
-        return "pk"
-    if path in table.properties:
-        return f'"x_{path}"'
-    raise InvalidInput(
-        f"{path} is not indexed in {table.spec.name}: order by one of {', '.join(table.properties) or 'id'}.",
-        field="order_by",
-    )
+    return "pk" if path in levels else f'"x_{path}"'
 
 
 def _best(table: Table, scope: Scope, equal: set[str], then: Mapping[str, int]) -> Index | None:
