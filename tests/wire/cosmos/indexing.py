@@ -24,19 +24,13 @@ Path = tuple[str, ...]
 
 
 def policy_of(spec: ContainerSpec) -> dict[str, Any]:
-    """The indexing policy of a container of ``infra/topology.json``: its key and its indexed paths, nothing else.
-
-    Each combination that is asked for gives composite indexes: the combination itself, and what it orders by followed
-    by the id, so that equal values have a fixed order."""
-    included = list(dict.fromkeys([*spec.partition_key, *spec.indexed]))
-    composites: list[list[str]] = []
-    for names in (*spec.within, *spec.across):
-        for wanted in ([*names], [names[-1], "id"], [*names, "id"]):
-            if len(wanted) > 1 and len(set(wanted)) == len(wanted) and wanted not in composites:
-                composites.append(wanted)
+    """The indexing policy of a container of ``infra/topology.json``, as ``infra/modules/cosmos.bicep`` makes it: key
+    and indexed paths, nothing else; a composite index for each combination of several."""
+    included = [name for name in dict.fromkeys([*spec.partition_key, *spec.indexed]) if name != "id"]
+    composites = [names for names in dict.fromkeys([*spec.within, *spec.across]) if len(names) > 1]
     return {
-        "indexingMode": "consistent",
         "automatic": True,
+        "indexingMode": "consistent",
         "includedPaths": [{"path": f"/{name}/?"} for name in included],
         "excludedPaths": [{"path": "/*"}],
         "compositeIndexes": [[{"path": f"/{n}", "order": "ascending"} for n in names] for names in composites],

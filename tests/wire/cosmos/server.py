@@ -6,11 +6,13 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import tempfile
 import threading
 import urllib.parse
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +20,7 @@ from aiohttp import web
 
 from shared.clock import Clock, SystemClock
 from shared.topology import topology
+from tests.wire.certificate import server_context
 from tests.wire.cosmos import signature
 from tests.wire.cosmos.containers import Container
 from tests.wire.cosmos.faults import Fault, Faults
@@ -38,6 +41,7 @@ class CosmosServer:
 
     ``clock``: where documents' times and expiries come from; :meth:`advance` moves on from there. ``tls``: serve https
     too, with a certificate that nobody signed, for tokens (azure-core sends none over http).
+    ``consistency``: the account's default, as the deployment sets it; the answers are always the newest.
     ``physical_partitions``: over how many the documents of each container are spread.
     """
 
@@ -48,6 +52,7 @@ class CosmosServer:
         key: str = TEST_KEY,
         clock: Clock | None = None,
         tls: bool = False,
+        consistency: str = "Strong",
         physical_partitions: int = 1,
     ) -> None:
         self.key = key
@@ -61,7 +66,7 @@ class CosmosServer:
         self._clock, self._ahead = clock or SystemClock(), 0.0
         self._tls = tls
         self._faults = Faults()
-        self._account = Account(self._now, physical_partitions)
+        self._account = Account(self._now, physical_partitions, consistency)
         self._account.roles = self.roles
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -101,29 +106,34 @@ class CosmosServer:
     def _run(self, ready: threading.Event) -> None:
         try:
             asyncio.run(self._serve(ready))
-        except OSError as error:
+        except BaseException as error:
             self._failed = error
+        finally:
             ready.set()
 
     async def _serve(self, ready: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        server = web.Server(self._handle)
-        runner = web.ServerRunner(server, keepalive_timeout=300)
+        server = web.Server(self._handle, keepalive_timeout=300)
+        runner = web.ServerRunner(server, shutdown_timeout=0.05)
         await runner.setup()
         try:
             await self._open(runner)
             ready.set()
             await self._stopping.wait()
+            # Not by a TLS farewell: the other side may be a loop that waits for us to end.
+            for connection in server.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
         finally:
             await runner.cleanup()
 
     async def _open(self, runner: web.ServerRunner) -> None:
-        await web.TCPSite(runner, "127.0.0.1", self.port, shutdown_timeout=0.1).start()
+        await web.TCPSite(runner, "127.0.0.1", self.port).start()
         self.port = runner.addresses[0][1]
         if self._tls:
-            from tests.wire.cosmos.certificate import context
-
-            await web.TCPSite(runner, "127.0.0.1", self.secure_port, ssl_context=context()).start()
+            with tempfile.TemporaryDirectory() as folder:
+                context, _ = server_context(Path(folder))
+            await web.TCPSite(runner, "127.0.0.1", self.secure_port, ssl_context=context).start()
             self.secure_port = runner.addresses[1][1]
 
     # where it is

@@ -93,8 +93,8 @@ def _operation(call: Call, parts: tuple[str, ...], method: str) -> str:
 class Account:
     """All that a request can reach."""
 
-    def __init__(self, now: Callable[[], float], physical_partitions: int) -> None:
-        self.now = now
+    def __init__(self, now: Callable[[], float], physical_partitions: int, consistency: str) -> None:
+        self.now, self.consistency = now, consistency
         self.physical = physical_partitions
         self.databases: dict[str, Database] = {}
         self.offers: dict[str, dict[str, Any]] = {}
@@ -183,7 +183,7 @@ class Account:
             "enableMultipleWriteLocations": False,
             "continuousBackupEnabled": False,
             "userReplicationPolicy": replication,
-            "userConsistencyPolicy": {"defaultConsistencyLevel": "Session"},
+            "userConsistencyPolicy": {"defaultConsistencyLevel": self.consistency},
             "systemReplicationPolicy": {"minReplicaSetSize": 1, "maxReplicasetSize": 4},
             "readPolicy": {"primaryReadCoefficient": 1, "secondaryReadCoefficient": 1},
             "queryEngineConfiguration": "{}",

@@ -1,23 +1,20 @@
 """Who is calling: the account key's signature, or an Entra token.
 
-The signature is checked as the service does. A token is read and not verified: there is no tenant to ask; its expiry
-and its subject count. :func:`token` makes such a token for tests.
+The signature is checked as the service does. A token must be one of ``tests.wire.identity``; its expiry and its subject
+count, its audience does not. :func:`token` makes one.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
-import time
 import urllib.parse
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-import orjson
-
 from tests.wire.cosmos.protocol import Call, CosmosError
+from tests.wire.identity.tokens import BadToken, issue, read
 
 __all__ = ["caller_of", "resource_of", "token"]
 
@@ -84,14 +81,9 @@ def _check_date(date: str) -> None:
 
 def _subject(text: str) -> str:
     try:
-        payload = text.split(".")[1]
-        claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        subject, expires = str(claims["oid"]), float(claims["exp"])
-    except (IndexError, KeyError, ValueError, TypeError, binascii.Error) as error:
-        raise _unauthorized("Invalid AAD token: it must be a JWT with oid and exp.", 5000) from error
-    if expires < time.time():
-        raise _unauthorized("AAD token has expired.", 5001)
-    return subject
+        return str(read(text)["oid"])
+    except (BadToken, KeyError) as error:
+        raise _unauthorized(f"The AAD token is refused: {error}.", 5000) from error
 
 
 def _unauthorized(message: str, substatus: int = 0) -> CosmosError:
@@ -99,7 +91,5 @@ def _unauthorized(message: str, substatus: int = 0) -> CosmosError:
 
 
 def token(subject: str, *, seconds: float = 3600) -> str:
-    """An unsigned JWT of this subject (its ``oid``), good for so many seconds."""
-    claims = {"oid": subject, "exp": int(time.time() + seconds), "aud": "https://cosmos.azure.com"}
-    parts = [base64.urlsafe_b64encode(orjson.dumps(part)).decode().rstrip("=") for part in ({"alg": "none"}, claims)]
-    return ".".join([*parts, "unsigned"])
+    """A token of this subject (its ``oid``), good for so many seconds."""
+    return issue("https://cosmos.azure.com", oid=subject, client_id=subject, expires_in=seconds)[0]
