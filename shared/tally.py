@@ -52,7 +52,7 @@ class Sketch:
 
 
 def quantiles(sketches: Iterable[Sketch], wanted: Sequence[float] = QUANTILES) -> list[float] | None:
-    """Of all values together; ``None`` when there are none."""
+    """Of all values together, by nearest rank; ``None`` when there are none."""
     bins: dict[int, int] = {}
     below = 0
     for sketch in sketches:
@@ -65,11 +65,11 @@ def quantiles(sketches: Iterable[Sketch], wanted: Sequence[float] = QUANTILES) -
     found: list[float] = []
     ordered = sorted(bins.items())
     for share in wanted:
-        rank, seen, value = share * (total - 1), below, 0.0
-        for index, count in ordered if rank >= below else ():
+        rank, seen, value = max(1, math.ceil(share * total)), below, 0.0
+        for index, count in ordered if rank > below else ():
             seen += count
             value = 2.0 * _GAMMA**index / (_GAMMA + 1.0)
-            if seen > rank:
+            if seen >= rank:
                 break
         found.append(value)
     return found
