@@ -134,12 +134,10 @@ class Services:
     @cached_property
     def anchor_blobs(self) -> BlobStore:
         """Where the audit log's anchors are kept."""
-        anchors = self.settings.azure.anchors
-        if anchors.wanted or (self.settings.azure.cosmos.wanted and self.settings.website_hostname):
+        if self.settings.azure.anchors.wanted:
             from shared.blobs.blob_storage import BlobStorage
 
-            # In Azure a folder would be gone with the instance.
-            return BlobStorage(anchors, self.identity, container="audit-anchors")
+            return BlobStorage(self.settings.azure.anchors, self.identity, container="audit-anchors")
         from shared.blobs.files import BlobFiles
 
         return BlobFiles(self.settings.data_dir / "audit-anchors")

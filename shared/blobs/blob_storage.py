@@ -119,8 +119,6 @@ class BlobStorage:
             "connection_timeout": CONNECT_SECONDS,
             "read_timeout": READ_SECONDS,
         }
-        if not connection.connection_string and not connection.address:
-            raise Unavailable(_how_to_set(connection.setting, "is missing"), retry_after=30.0)
         try:
             if not connection.connection_string:
                 return BlobServiceClient(connection.address, credential=self._identity.credential(), **how)
@@ -130,7 +128,11 @@ class BlobStorage:
             return service
         except ValueError:
             # Its text may hold the account's key.
-            raise Unavailable(_how_to_set(connection.setting, "is not usable"), retry_after=30.0) from None
+            raise Unavailable(
+                f"{connection.setting} is not usable: set {connection.setting}__blobServiceUri="
+                "https://<account>.blob.core.windows.net.",
+                retry_after=30.0,
+            ) from None
 
     @contextmanager
     def _translated(self, name: str) -> Iterator[None]:
@@ -143,7 +145,3 @@ class BlobStorage:
             yield
         except (AzureError, TimeoutError) as err:
             raise translated(err, name=name, container=self._container, setting=self._connection.setting) from None
-
-
-def _how_to_set(setting: str, what: str) -> str:
-    return f"{setting} {what}: set {setting}__blobServiceUri=https://<account>.blob.core.windows.net."

@@ -99,7 +99,7 @@ class Azurite:
             process.stdout.close()
 
     async def make_container(self, name: str) -> None:
-        """As infra/main.bicep does in Azure; there again: nothing."""
+        """As infra/main.bicep does in Azure, for a new deployment: one that was there is emptied."""
         from azure.core.exceptions import ResourceExistsError
         from azure.storage.blob.aio import BlobServiceClient
 
@@ -109,7 +109,9 @@ class Azurite:
             try:
                 await service.create_container(name)
             except ResourceExistsError:
-                return
+                container = service.get_container_client(name)
+                async for blob in container.list_blob_names():
+                    await container.delete_blob(blob)
 
 
 def _listen(stream: IO[str], lines: queue.Queue[str | None]) -> None:

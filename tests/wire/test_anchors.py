@@ -21,7 +21,9 @@ from shared.clock import ManualClock
 from shared.errors import Conflict, NotFound, OvenbridgeError, Unavailable
 from shared.services import Services
 from shared.settings import Settings
+from shared.storage import Query, SetPath
 from tests.wire import azurite
+from tests.wire.azure import AzureWire
 from tests.wire.certificate import server_context
 from tests.wire.serving import Serving
 
@@ -90,6 +92,38 @@ async def test_anchors_seals_and_verification(house: Services, clock: ManualCloc
     assert (await house.audit_proof.check_daily()).intact
 
 
+async def test_in_azure_the_role_refuses_what_the_audit_log_never_does(tmp_path: Path, clock: ManualClock) -> None:
+    """Cosmos DB with the roles that infra/ gives the app's identity, anchors in blobs: all of it through the SDKs."""
+    server = azurite.running()
+    with AzureWire(clock=clock, blobs=server) as azure:
+        await azure.make_blob_containers()
+        house = Services(Settings(data_dir=tmp_path, azure=azure.connections), clock)
+        try:
+            for _ in range(3):
+                await asyncio.gather(*(add(house, stream, 2) for stream in ("token", "equipment:A")))
+                assert await house.anchoring.anchor() == 1
+                clock.advance(3600)
+            assert await house.anchoring.seal() is True
+            found = await house.audit_proof.check_daily()
+            assert (found.intact, found.streams, found.entries) == (True, 2, 12)
+            page = await house.store.query("audit", Query(limit=1), partition=("token",))
+            entry = page.items[0].document
+            for call in (
+                house.store.replace("audit", {**entry, "target": "else"}),
+                house.store.upsert("audit", {**entry, "target": "else"}),
+                house.store.delete("audit", ("token", entry["month"]), entry["id"]),
+                house.store.patch("audit", ("token", entry["month"]), entry["id"], [SetPath("target", "else")]),
+            ):
+                with pytest.raises(OvenbridgeError):
+                    await call
+            assert (await house.audit_proof.verify("token")).intact
+            # What nobody else can do either, shown on the account itself.
+            azure.cosmos.seed("audit", [{**entry, "target": "else"}])
+            assert not (await house.audit_proof.check_daily()).intact
+        finally:
+            await house.close()
+
+
 async def test_more_names_than_a_page_holds(blobs: BlobStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"anchor-{n:09d}.json" for n in range(1, 31)]
     await asyncio.gather(*(blobs.create(name, b"x") for name in names))
@@ -119,7 +153,7 @@ async def test_documents_in_azure_and_no_anchors_there_is_no_silent_folder(tmp_p
         "CosmosConnection__accountEndpoint": "https://account.documents.azure.com:443/",
     }
     house = Services(Settings.from_environment(given))
-    with pytest.raises(Unavailable, match=r"AuditAnchorsConnection is missing.*AuditAnchorsConnection__blobServiceUri"):
+    with pytest.raises(Unavailable, match=r"AuditAnchorsConnection is not set.*AuditAnchorsConnection__blobServiceUri"):
         await house.anchor_blobs.check()
     await house.close()
 
