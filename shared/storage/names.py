@@ -18,6 +18,8 @@ MAX_LEVEL = 1024
 MAX_DEPTH = 16
 
 _ID = re.compile(r"[^/\\?#\x00-\x1f\ud800-\udfff]{1,255}")
+_DOTS = (".", "..")
+"""Clients take these out of the path of an address."""
 _LEVEL = re.compile(r"[^\x00-\x1f\ud800-\udfff]{1,1024}")
 _KEY = re.compile(r"[A-Za-z0-9_:@$+-]{1,128}")
 _SERIES_KEY = re.compile(r"[^\"\\\x00-\x1f\ud800-\udfff]{1,128}")
@@ -29,9 +31,10 @@ def check_id(value: object) -> str:
     Raises:
         InvalidInput: it is none.
     """
-    if not isinstance(value, str) or not _ID.fullmatch(value):
+    if not isinstance(value, str) or not _ID.fullmatch(value) or value in _DOTS:
         raise InvalidInput(
-            f"An id is a text of 1 to {MAX_ID} characters without / \\ ? # and control characters.", field="id"
+            f"An id is a text of 1 to {MAX_ID} characters without / \\ ? # and control characters, and not . or ..",
+            field="id",
         )
     return value
 

@@ -126,8 +126,8 @@ class DocumentStore(Protocol):
 
     async def create(self, container: str, document: Document) -> Stored:
         """Create. Raises ``Conflict`` when the id exists in that partition: for deterministic ids that means
-        "done already". Raises ``InvalidInput`` for an id with ``/ \\ ? #``, over 255 characters, or a missing
-        partition key."""
+        "done already". Raises ``InvalidInput`` for an id with ``/ \\ ? #``, over 255 characters, ``.`` or ``..``,
+        or a missing partition key."""
         ...
 
     async def create_each(self, container: str, documents: Sequence[Document]) -> list[bool]:

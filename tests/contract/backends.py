@@ -15,6 +15,8 @@ from shared.secrets.file_vault import FileVault
 from shared.sqlite_file import SqliteFile
 from shared.storage import DocumentStore
 from shared.storage.sqlite import SqliteStore
+from tests.wire.cosmos_backend import REAL as REAL_COSMOS
+from tests.wire.cosmos_backend import cosmos_store, real_cosmos_store
 from tests.wire.key_vault.backend import REAL as REAL_VAULT
 from tests.wire.key_vault.backend import key_vault, real_key_vault
 from tests.wire.service_bus.backend import service_bus_queue
@@ -52,7 +54,11 @@ async def file_vault(folder: Path, clock: Clock) -> AsyncIterator[Vault]:
     yield FileVault(folder / "vault", clock)
 
 
-STORES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[DocumentStore]]] = {"sqlite": sqlite_store}
+STORES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[DocumentStore]]] = {
+    "sqlite": sqlite_store,
+    "cosmos": cosmos_store,
+    **({"cosmos_in_azure": real_cosmos_store} if REAL_COSMOS else {}),
+}
 QUEUES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[WholeQueue]]] = {
     "sqlite": sqlite_queue,
     "service_bus": service_bus_queue,
