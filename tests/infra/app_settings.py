@@ -27,7 +27,6 @@ UNSET = {
     "WEBSITE_HOSTNAME": "the platform sets it",
     "WEBSITE_AUTH_ENABLED": "the platform sets it where sign-in is on",
     "SERVES_LOOPBACK": "`python -m local` sets it",
-    "SERVICE_BUS_TRANSPORT": "nothing stands between the app and the namespace; the setting is for relays",
 }
 """Settings that the templates leave alone, and why."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tests.infra import syntax
 from tests.infra.calls import Calls
@@ -92,7 +93,7 @@ class Evaluator:
                 yield Scalar(at, None)
             case syntax.Name(at=at, name=name):
                 found = scope.find(name)
-                yield from found.outcomes() if found else [OfKind(at, "any")]
+                yield from (_used(outcome, at) for outcome in found.outcomes()) if found else [OfKind(at, "any")]
             case syntax.Object():
                 yield self._object(expression, scope)
             case syntax.Array(at=at, items=items):
@@ -235,7 +236,7 @@ class Evaluator:
                     return list(entries[name].outcomes())
                 if complete and not safe:
                     self._say(at, f"there is no `{name}` in this object; there are: {_listed(entries)}.")
-                return [Scalar(at, None)] if complete else [OfKind(at, "any")]
+                return [Scalar(at, None)] if complete and safe else [OfKind(at, "any")]
             case Reference(resource=resource, path=path):
                 return self._of_resource(at, resource, (*path, name))
             case OfKind(kind="module"):
@@ -307,6 +308,11 @@ class Evaluator:
 
     def _say(self, at: Place, sentence: str) -> None:
         self.problems.add(Problem(at, sentence))
+
+
+def _used(outcome: Outcome, at: Place) -> Outcome:
+    """What is only known by its kind is told of where it is used; a value where it was written."""
+    return replace(outcome, at=at) if isinstance(outcome, OfKind) else outcome
 
 
 def _parts(outcome: Outcome) -> tuple[str | None, ...]:

@@ -77,7 +77,7 @@ def check_hardening(evaluator: Evaluator) -> Iterator[Problem]:
 
 
 def _rule(placed: Placed, body: Fields, rule: _Rule) -> Iterator[Problem]:
-    wanted = " or ".join(str(value).lower() if isinstance(value, bool) else f"'{value}'" for value in rule.values)
+    wanted = " or ".join(f"'{value}'" if isinstance(value, str) else str(value).lower() for value in rule.values)
     found = list(at_path(body, rule.path.split(".")))
     if not found:
         where = f"`{placed.resource.name}` ({placed.full_type})"

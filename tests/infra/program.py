@@ -26,18 +26,28 @@ class Placed:
 
 
 class Program:
-    """The files of ``folder``, with paths as they count from ``root``."""
+    """The files of ``folder``, with paths as they count from ``root``; of a single file also those it refers to."""
 
     def __init__(self, root: Path, folder: str = "infra") -> None:
         self.root = root
         self.folder = folder
         self.problems: list[Problem] = []
+        self.broken: set[str] = set()
+        """Files that the parser could not make sense of: what else is said of them is of no use."""
         self.files: dict[str, syntax.BicepFile] = {}
         self._documents: dict[str, syntax.Expression | None] = {}
-        for path in sorted((root / folder).rglob("*.bicep")):
-            name = path.relative_to(root).as_posix()
-            self.files[name], problems = read(name, path.read_text("utf-8"))
-            self.problems += problems
+        wanted = [root / folder] if folder.endswith(".bicep") else sorted((root / folder).rglob("*.bicep"))
+        waiting = [path.relative_to(root).as_posix() for path in wanted]
+        while waiting:
+            name = waiting.pop()
+            if name not in self.files and (root / name).is_file():
+                self.files[name], problems = read(name, (root / name).read_text("utf-8"))
+                self.problems += problems
+                self.broken |= {problem.at.file for problem in problems}
+                referred = [
+                    found.path for kind in (syntax.Module, syntax.Import) for found in self.files[name].of(kind)
+                ]
+                waiting += [self.beside(name, path) for path in referred]
         if not self.files:
             self.problems.append(Problem(Place(folder, 1), "there is no Bicep file here."))
 

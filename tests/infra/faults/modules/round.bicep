@@ -1,0 +1,3 @@
+module again 'round.bicep' = {
+  name: 'again'
+}

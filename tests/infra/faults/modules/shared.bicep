@@ -1,0 +1,4 @@
+@export()
+type rule = {
+  port: int
+}
