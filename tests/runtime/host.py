@@ -150,8 +150,17 @@ class Worker:
             {"timerTrigger": ["string", "2026-11-21T10:00:00Z"]},
         )
 
-    def message(self, name: str, body: bytes, *, delivery_count: int = 1, message_id: str = "m:1") -> None:
+    def message(
+        self,
+        name: str,
+        body: bytes,
+        *,
+        delivery_count: int = 1,
+        message_id: str = "m:1",
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
         """Deliver a Service Bus message (cardinality one), with the metadata the extension sends."""
+        carried = {"traceparent": TRACEPARENT} if properties is None else dict(properties)
         text = {
             "LockToken": "8a1d2b5e-0000-0000-0000-000000000001",
             "MessageId": message_id,
@@ -176,8 +185,8 @@ class Worker:
             "EnqueuedTimeUtc": "2026-11-21T10:00:00",
             "EnqueuedTime": "2026-11-21T10:00:00+00:00",
             "SequenceNumber": 1,
-            "ApplicationProperties": {"traceparent": TRACEPARENT},
-            "UserProperties": {"traceparent": TRACEPARENT},
+            "ApplicationProperties": carried,
+            "UserProperties": carried,
         }
         metadata = {k: ["string", v] for k, v in text.items()} | {
             k: ["json", json.dumps(v)] for k, v in objects.items()
