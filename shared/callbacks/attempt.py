@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from shared.callbacks.document import delivery_id
 from shared.callbacks.model import Callback
@@ -131,11 +132,13 @@ def _kind(outcome: Outcome) -> str:
 
 
 def _describe(now: Span, callback: Callback, document: Document, outcome: Outcome) -> None:
-    """Which event, which delivery, which attempt; the receiver by its origin alone."""
+    """Which event, which delivery, which attempt; the receiver by its host alone."""
+    receiver = urlsplit(callback.origin)
     now.set(
         {
             "http.request.method": "POST",
-            "server.address": callback.origin,
+            "server.address": receiver.hostname or "",
+            "server.port": receiver.port or (443 if receiver.scheme == "https" else 80),
             "ovenbridge.event_id": document["id"][2:],
             "ovenbridge.event_type": document["eventType"],
             "ovenbridge.callback_id": callback.id,
