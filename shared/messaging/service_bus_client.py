@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from shared.azure_connections import AzureConnection
 from shared.azure_identity import AzureIdentity
 from shared.messaging.service_bus_errors import malformed
+from shared.messaging.service_bus_sockets import close_sockets_too
 
 if TYPE_CHECKING:
     from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
@@ -59,14 +60,18 @@ class ServiceBusClients:
 
     def sender(self, queue: str) -> ServiceBusSender:
         """A new sender; it connects on first use."""
-        return self.client().get_queue_sender(queue, socket_timeout=SENDER_SOCKET_SECONDS)
+        made = self.client().get_queue_sender(queue, socket_timeout=SENDER_SOCKET_SECONDS)
+        close_sockets_too(made)
+        return made
 
     def receiver(self, queue: str, *, dead_letters: bool = False) -> ServiceBusReceiver:
         """A new receiver; it connects on first use."""
         from azure.servicebus import ServiceBusSubQueue
 
         part = ServiceBusSubQueue.DEAD_LETTER if dead_letters else None
-        return self.client().get_queue_receiver(queue, sub_queue=part, socket_timeout=RECEIVER_SOCKET_SECONDS)
+        made = self.client().get_queue_receiver(queue, sub_queue=part, socket_timeout=RECEIVER_SOCKET_SECONDS)
+        close_sockets_too(made)
+        return made
 
     async def close(self) -> None:
         """Let go of the client. It is built anew if it is needed again."""
