@@ -41,7 +41,7 @@ class Calls:
             yield OfKind(at, FUNCTIONS[name].returns)
             return
         if name == "loadJsonContent" and isinstance(arguments[0], syntax.Text) and len(arguments) == 1:
-            document = self._program.document(at, arguments[0].plain or "")
+            document = self._program.loaded(at, arguments[0].plain or "")
             yield from self._evaluate(document, scope) if document else [OfKind(at, "any")]
             return
         given = [self._evaluate(argument, scope) for argument in arguments]

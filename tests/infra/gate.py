@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tests.infra.app_settings import check_app_settings
@@ -26,13 +26,18 @@ ROOT = Path(__file__).resolve().parents[2]
 WHEELS = Wheels(ROOT / ".azure-models")
 
 
-def judged(root: Path, folder: str = "infra", wheels: Wheels = WHEELS) -> list[Problem]:
+def judged(root: Path, folder: str = "infra", *, instead: Mapping[str, str] | None = None) -> list[Problem]:
     """What is wrong with the Bicep files of a folder, in the order of files and lines: everything.
+
+    Args:
+        root: of the repository: code, topology and templates are held against each other.
+        folder: with the templates.
+        instead: texts that stand in for files.
 
     Raises:
         ModelsMissing: the wheels with the models are not there.
     """
-    program = Program(root, folder)
+    program = Program(root, folder, instead)
     evaluator = Evaluator(program)
     found = {
         *check_second_opinion(program),
@@ -40,13 +45,13 @@ def judged(root: Path, folder: str = "infra", wheels: Wheels = WHEELS) -> list[P
         *check_topology_file(program),
         *check_topology(evaluator),
     }
-    return _sorted(program, [*found, *_of_templates(evaluator, wheels)])
+    return _sorted(program, [*found, *_of_templates(evaluator)])
 
 
-def judged_alone(root: Path, file: str, wheels: Wheels = WHEELS) -> list[Problem]:
+def judged_alone(root: Path, file: str) -> list[Problem]:
     """What is wrong with one file and those it refers to, whatever deployment it may belong to."""
     program = Program(root, file)
-    return _sorted(program, _of_templates(Evaluator(program), wheels))
+    return _sorted(program, _of_templates(Evaluator(program)))
 
 
 def _sorted(program: Program, found: Iterable[Problem]) -> list[Problem]:
@@ -54,10 +59,10 @@ def _sorted(program: Program, found: Iterable[Problem]) -> list[Problem]:
     return sorted({problem for problem in found if problem.at.file not in program.broken or problem in syntax})
 
 
-def _of_templates(evaluator: Evaluator, wheels: Wheels) -> Iterator[Problem]:
+def _of_templates(evaluator: Evaluator) -> Iterator[Problem]:
     yield from check_symbols(evaluator.program)
     yield from check_interfaces(evaluator)
-    yield from check_resources(evaluator, wheels)
+    yield from check_resources(evaluator, WHEELS)
     yield from check_hardening(evaluator)
     yield from check_roles(evaluator)
     yield from check_secrets(evaluator.program)

@@ -9,7 +9,6 @@ from tests.infra import syntax
 from tests.infra.assignable import misfits
 from tests.infra.evaluation import Evaluator, Scope
 from tests.infra.expressions import everything
-from tests.infra.json_places import JSONDecodeError, read_json
 from tests.infra.problem import Place, Problem
 from tests.infra.values import Fields, Later, OfKind
 
@@ -101,7 +100,7 @@ def _outputs_used(evaluator: Evaluator, file: syntax.BicepFile) -> Iterator[Prob
     modules = {module.name: module for module in file.of(syntax.Module)}
     for expression in everything(file):
         match expression:
-            case syntax.Member(at=at, of=syntax.Member(name="outputs", of=of), name=name):
+            case syntax.Member(at=at, of=syntax.Member(name="outputs", of=of, safe=safe), name=name):
                 module = modules.get(_root(of))
                 if module is None:
                     continue
@@ -110,7 +109,7 @@ def _outputs_used(evaluator: Evaluator, file: syntax.BicepFile) -> Iterator[Prob
                 if name not in known:
                     there = ", ".join(sorted(known)) or "none"
                     yield Problem(at, f"{module.path} has no output `{name}`; it has: {there}.")
-                if module.condition is not None and not _asserted(of):
+                if module.condition is not None and not _asserted(of, safe=safe):
                     yield Problem(at, f"`{module.name}` may not be there: write `{module.name}!.outputs` or `.?`.")
             case syntax.Member(at=at, of=of, name=name) if _root(of) in modules and not isinstance(of, syntax.Member):
                 if name not in ("outputs", "name"):
@@ -126,12 +125,14 @@ def _root(expression: syntax.Expression) -> str:
     return ""
 
 
-def _asserted(expression: syntax.Expression) -> bool:
+def _asserted(expression: syntax.Expression, *, safe: bool) -> bool:
+    if safe:
+        return True
     match expression:
         case syntax.Operation(operator="post!"):
             return True
         case syntax.Index(of=of):
-            return _asserted(of)
+            return _asserted(of, safe=False)
     return False
 
 
@@ -150,13 +151,8 @@ def _imports(evaluator: Evaluator, file: syntax.BicepFile) -> Iterator[Problem]:
 def _parameter_file(evaluator: Evaluator, file: syntax.BicepFile) -> Iterator[Problem]:
     """``x.parameters.json`` beside ``x.bicep``: azd and `az deployment group create` read it."""
     name = file.path.removesuffix(".bicep") + ".parameters.json"
-    path = evaluator.program.root / name
-    if not path.is_file():
-        return
-    try:
-        document = read_json(name, path.read_text("utf-8"))
-    except JSONDecodeError as err:
-        yield Problem(Place(name, err.lineno), f"this is no JSON: {err.msg}.")
+    document = evaluator.program.document(name)
+    if document is None:
         return
     listed = document.get("parameters") if isinstance(document, syntax.Object) else None
     if not isinstance(listed, syntax.Object):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from tests.infra.problem import Place, Problem
 from tests.infra.reading import read
 
 __all__ = ["Placed", "Program"]
+
+_REFERRING = (syntax.Module, syntax.Import)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,28 +28,31 @@ class Placed:
 
 
 class Program:
-    """The files of ``folder``, with paths as they count from ``root``; of a single file also those it refers to."""
+    """The files of ``folder``, with paths as they count from ``root``; of a single file also those it refers to.
 
-    def __init__(self, root: Path, folder: str = "infra") -> None:
+    ``instead``: texts that stand in for files, by path; how the tests plant a fault in the real templates.
+    """
+
+    def __init__(self, root: Path, folder: str = "infra", instead: Mapping[str, str] | None = None) -> None:
         self.root = root
         self.folder = folder
         self.problems: list[Problem] = []
         self.broken: set[str] = set()
         """Files that the parser could not make sense of: what else is said of them is of no use."""
         self.files: dict[str, syntax.BicepFile] = {}
+        self._instead = instead or {}
         self._documents: dict[str, syntax.Expression | None] = {}
         wanted = [root / folder] if folder.endswith(".bicep") else sorted((root / folder).rglob("*.bicep"))
         waiting = [path.relative_to(root).as_posix() for path in wanted]
         while waiting:
             name = waiting.pop()
-            if name not in self.files and (root / name).is_file():
-                self.files[name], problems = read(name, (root / name).read_text("utf-8"))
+            text = None if name in self.files else self.text(name)
+            if text is not None:
+                self.files[name], problems = read(name, text)
                 self.problems += problems
                 self.broken |= {problem.at.file for problem in problems}
-                referred = [
-                    found.path for kind in (syntax.Module, syntax.Import) for found in self.files[name].of(kind)
-                ]
-                waiting += [self.beside(name, path) for path in referred]
+                found = self.files[name].declarations
+                waiting += [self.beside(name, one.path) for one in found if isinstance(one, _REFERRING)]
         if not self.files:
             self.problems.append(Problem(Place(folder, 1), "there is no Bicep file here."))
 
@@ -55,23 +60,30 @@ class Program:
         """The file that ``path`` means when it is written in ``file``."""
         return posixpath.normpath(posixpath.join(posixpath.dirname(file), path))
 
-    def document(self, at: Place, path: str) -> syntax.Expression | None:
-        """A JSON file that is loaded at this place; what is wrong with it is noted once."""
-        name = self.beside(at.file, path)
+    def text(self, name: str) -> str | None:
+        """A file of the repository; ``None``: there is none."""
+        if name in self._instead:
+            return self._instead[name]
+        path = self.root / name
+        return path.read_text("utf-8") if path.is_file() else None
+
+    def document(self, name: str) -> syntax.Expression | None:
+        """A JSON file; ``None`` where there is none. What is wrong with it is noted once."""
         if name not in self._documents:
-            self._documents[name] = self._read_document(at, name)
+            self._documents[name] = None
+            text = self.text(name)
+            try:
+                self._documents[name] = read_json(name, text) if text is not None else None
+            except JSONDecodeError as err:
+                self.problems.append(Problem(Place(name, err.lineno), f"this is no JSON: {err.msg}."))
         return self._documents[name]
 
-    def _read_document(self, at: Place, name: str) -> syntax.Expression | None:
-        file = self.root / name
-        if not file.is_file():
+    def loaded(self, at: Place, path: str) -> syntax.Expression | None:
+        """A JSON file that is loaded at this place."""
+        name = self.beside(at.file, path)
+        if self.text(name) is None:
             self.problems.append(Problem(at, f"the file {name} is not there."))
-            return None
-        try:
-            return read_json(name, file.read_text("utf-8"))
-        except JSONDecodeError as err:
-            self.problems.append(Problem(Place(name, err.lineno), f"this is no JSON: {err.msg}."))
-            return None
+        return self.document(name)
 
     def resources(self, file: syntax.BicepFile) -> Iterator[Placed]:
         """All resources of a file, the nested ones too."""

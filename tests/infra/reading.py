@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from tree_sitter import Node
 
@@ -16,6 +17,7 @@ from tests.infra.separators import run_together
 __all__ = ["read"]
 
 
+@lru_cache(maxsize=256)
 def read(path: str, text: str) -> tuple[syntax.BicepFile, list[Problem]]:
     """The file and what is wrong with its syntax. ``path`` counts from the root of the repository."""
     root = parse(text)

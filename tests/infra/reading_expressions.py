@@ -1,8 +1,8 @@
 """From the parser's nodes to expressions.
 
-The grammar lets a lambda and ``!`` bind more tightly than a dot: ``x => x.name`` arrives as ``(x => x).name`` and
-``!a.b`` as ``(!a).b``. Between brackets it takes ``call(x)`` for two elements, ``call`` and ``(x)``. All three are put
-right here.
+The grammar lets a dot, an index and a call take everything before them: ``a == b.c`` arrives as ``(a == b).c`` and
+``x => x.name`` as ``(x => x).name``; :mod:`tests.infra.order` puts that right. Between brackets it takes ``call(x)``
+for two elements, ``call`` and ``(x)``; that is put right here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from tree_sitter import Node
 
 from tests.infra import syntax
+from tests.infra.order import Order
 from tests.infra.parsing import elements, parse
 from tests.infra.problem import Place
 
@@ -27,6 +28,7 @@ class Expressions:
     def __init__(self, path: str, nested: Callable[[Node], syntax.Resource]) -> None:
         self._path = path
         self._nested = nested
+        self._order = Order()
 
     def read(self, node: Node) -> syntax.Expression:
         """The expression that this node stands for."""
@@ -52,9 +54,7 @@ class Expressions:
             case "lambda_expression":
                 return self._lambda(parts, place)
             case "parenthesized_expression" if len(parts) == 1:
-                return self.read(parts[0])
-            case "resource_expression":
-                return syntax.Child(place, self.read(parts[0]), _source(parts[-1]))
+                return self._order.closed(self.read(parts[0]))
         return self._compound(node, parts, place)
 
     def _element(self, pieces: list[Node]) -> syntax.Expression:
@@ -65,30 +65,32 @@ class Expressions:
         return self.read(again.named_children[-1].named_children[-1])
 
     def _compound(self, node: Node, parts: list[Node], place: Place) -> syntax.Expression:
+        signs = {child.type for child in node.children if not child.is_named}
         match node.type, parts:
             case "unary_expression", [operand]:
                 return syntax.Operation(place, node.children[0].type, (self.read(operand),))
             case "nullable_type", [operand]:
-                return _lifted(self.read(operand), lambda it: syntax.Operation(place, "post!", (it,)))
+                return self._order.postfix(self.read(operand), _surely)
             case "binary_expression", [left, right]:
                 operator = next(child.type for child in node.children if not child.is_named)
-                second = self.read(right)
-                return _lifted(
-                    self.read(left), lambda it: syntax.Operation(place, operator, (it, second)), prefix=False
-                )
+                return self._order.binary(self.read(left), operator, self.read(right))
             case "ternary_expression", [condition, yes, no]:
-                first, second = self.read(yes), self.read(no)
-                return _lifted(self.read(condition), lambda it: syntax.Choice(place, it, first, second), prefix=False)
+                return self._order.ternary(self.read(condition), self.read(yes), self.read(no))
+            case "resource_expression", [of, name]:
+                return self._order.postfix(self.read(of), lambda it: syntax.Child(it.at, it, _source(name)))
             case "member_expression", [of, name]:
-                safe, sure = (any(child.type == sign for child in node.children) for sign in (".?", "!"))
-                return _lifted(self.read(of), lambda it: syntax.Member(place, _sure(it, sure), _source(name), safe))
+                sure = "!" in signs
+                return self._order.postfix(
+                    self.read(of), lambda it: syntax.Member(it.at, _sure(it, sure), _source(name), ".?" in signs)
+                )
             case "subscript_expression", [of, index]:
-                safe, sure = (any(child.type == sign for child in node.children) for sign in ("?", "!"))
-                inner = self.read(index)
-                return _lifted(self.read(of), lambda it: syntax.Index(place, _sure(it, sure), inner, safe))
+                inner, sure = self.read(index), "!" in signs
+                return self._order.postfix(
+                    self.read(of), lambda it: syntax.Index(it.at, _sure(it, sure), inner, "?" in signs)
+                )
             case "call_expression", [of, arguments]:
                 given = tuple(self.read(part) for part in arguments.named_children if part.type != "comment")
-                return _lifted(self.read(of), lambda it: _call(place, it, given))
+                return self._order.postfix(self.read(of), lambda it: _call(it.at, it, given))
         return syntax.Unreadable(place)
 
     def _text(self, node: Node, place: Place) -> syntax.Text:
@@ -140,19 +142,12 @@ class Expressions:
         return syntax.Lambda(place, tuple(_source(name) for name in names), self.read(parts[-1]))
 
 
-def _lifted(
-    inner: syntax.Expression, build: Callable[[syntax.Expression], syntax.Expression], *, prefix: bool = True
-) -> syntax.Expression:
-    """``build(inner)``, with a lambda (and, under a dot, a leading operator) moved back to the outside."""
-    if isinstance(inner, syntax.Lambda):
-        return syntax.Lambda(inner.at, inner.parameters, _lifted(inner.body, build, prefix=prefix))
-    if prefix and isinstance(inner, syntax.Operation) and len(inner.operands) == 1 and inner.operator in ("!", "-"):
-        return syntax.Operation(inner.at, inner.operator, (_lifted(inner.operands[0], build),))
-    return build(inner)
+def _surely(expression: syntax.Expression) -> syntax.Expression:
+    return syntax.Operation(expression.at, "post!", (expression,))
 
 
 def _sure(expression: syntax.Expression, sure: bool) -> syntax.Expression:
-    return syntax.Operation(expression.at, "post!", (expression,)) if sure else expression
+    return _surely(expression) if sure else expression
 
 
 def _call(place: Place, target: syntax.Expression, given: tuple[syntax.Expression, ...]) -> syntax.Expression:

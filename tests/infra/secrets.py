@@ -30,7 +30,7 @@ def check_secrets(program: Program) -> Iterator[Problem]:
             yield from _default(declaration)
     for path in sorted((program.root / program.folder).rglob("*.json")):
         name = path.relative_to(program.root).as_posix()
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        for number, line in enumerate((program.text(name) or "").splitlines(), 1):
             if (found := _CONNECTION_STRING.search(line)) or (found := _CALL.search(line)):
                 yield Problem(Place(name, number), f"`{found[0]}` looks like a key or a connection string.")
 

@@ -34,10 +34,10 @@ def check_topology(evaluator: Evaluator) -> Iterator[Problem]:
     program = evaluator.program
     name = f"{program.folder}/topology.json"
     try:
-        topology = json.loads((program.root / name).read_text("utf-8"))
+        topology = json.loads(program.text(name) or "")
         containers = {one["name"]: one for one in topology["containers"]}
         queues = {one["name"]: one for one in topology["queues"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         yield Problem(Place(name, 1), "the topology is not there, or cannot be read.")
         return
     yield from _code(evaluator, containers, queues)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 
 from tests.infra import syntax
-from tests.infra.json_places import JSONDecodeError, read_json
 from tests.infra.judging import nearest
 from tests.infra.problem import Place, Problem
 from tests.infra.program import Program
@@ -48,13 +47,8 @@ def plain(expression: syntax.Expression | None) -> Json:
 def check_topology_file(program: Program) -> Iterator[Problem]:
     """Everything about the file, with its lines."""
     name = f"{program.folder}/topology.json"
-    path = program.root / name
-    if not path.is_file():
-        return
-    try:
-        document = read_json(name, path.read_text("utf-8"))
-    except JSONDecodeError as err:
-        yield Problem(Place(name, err.lineno), f"this is no JSON: {err.msg}.")
+    document = program.document(name)
+    if document is None:
         return
     if not isinstance(document, syntax.Object):
         yield Problem(Place(name, 1), "the topology is an object.")

@@ -1,0 +1,7 @@
+@export()
+type Rule = {
+  port: int
+}
+
+@export()
+var size = 3
