@@ -61,8 +61,9 @@ def named_measures(query: str) -> set[str]:
 
 @pytest.mark.parametrize(("name", "query"), QUERIES, ids=[name for name, _ in QUERIES])
 def test_a_query_names_only_what_exists(name: str, query: str) -> None:
-    tables = set(re.findall(r"^(?:union isfuzzy=true \()?(\w+)\n?\s*\|", query)) | set(re.findall(r"\bA\w+s\b", query))
-    assert {t for t in tables if t[0].isupper()} <= TABLES | {"AppRequests"}
+    tables = set(re.findall(r"(?:^|[(,]\s*)([A-Z]\w+)\s*(?=\||\n)", query))
+    assert tables, "it looks at no table"
+    assert tables <= TABLES
     if "AppMetrics" not in query:
         marks = set(re.findall(r"Properties\['ovenbridge\.(\w+)'\]", query))
         assert marks <= OUR_MARKS
