@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from local.host_settings import FORBIDDEN_ON_FLEX, HOST_SETTINGS
@@ -38,6 +39,7 @@ _SITE_CONFIG = (
 _IN_TEXT = re.compile(r"%(\w+)%")
 
 
+@cache
 def read_by_code(root: Path) -> dict[str, str]:
     """Every setting that the code reads, with what reads it."""
     found = {name.upper(): "shared/settings.py" for name, field in Settings.model_fields.items() if not field.exclude}

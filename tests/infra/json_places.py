@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]
 
 from tests.infra import syntax
@@ -14,6 +15,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
+@lru_cache(maxsize=64)
 def read_json(path: str, text: str) -> syntax.Expression:
     """The document.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from lark.exceptions import LarkError, UnexpectedInput
 from pycep import BicepParser
@@ -33,6 +33,7 @@ def _parser() -> BicepParser:
     return BicepParser()
 
 
+@lru_cache(maxsize=256)
 def _read(text: str) -> tuple[int, str] | None:
     try:
         _parser().parse(text=text)

@@ -14,6 +14,7 @@ from tests.infra.problem import Place, Problem
 from tests.infra.program import Placed
 from tests.infra.resources import bodies
 from tests.infra.roles import assigned_containers
+from tests.infra.topology_file import check_topology_file
 from tests.infra.values import Fields, Items, OfKind, Outcome, Scalar
 
 __all__ = ["UNINDEXED", "check_topology"]
@@ -41,6 +42,8 @@ def check_topology(evaluator: Evaluator) -> Iterator[Problem]:
         yield Problem(Place(name, 1), "the topology is not there, or cannot be read.")
         return
     yield from _code(evaluator, containers, queues)
+    if any(True for _ in check_topology_file(program)):
+        return
     yield from _reaches(evaluator, _CONTAINERS, containers, _container, name)
     yield from _reaches(evaluator, _QUEUES, queues, _queue, name)
     missing = set(containers) - assigned_containers(evaluator)
