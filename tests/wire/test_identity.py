@@ -119,6 +119,8 @@ async def test_no_slow_way_is_walked_in_functions(
     begun = time.monotonic()
     await refused(identity)
     without = time.monotonic() - begun
+    platform.fault = TokenFault(200, text="<html>a proxy that knows no JSON</html>")
+    await refused(identity)
     assert not called.exists()
     assert with_token < 1
     assert without < 1
@@ -238,7 +240,7 @@ def test_what_nobody_foresaw_is_said_without_its_text() -> None:
 # A relay: an Entra app with a certificate, named by the environment alone --------------------------------------------
 
 RELAY = """
-import asyncio, json, time
+import asyncio, json, os, sys, time
 from shared.azure_identity import AzureIdentity
 async def main():
     identity = AzureIdentity()
@@ -250,16 +252,22 @@ async def main():
             said.append(["token", token.token, time.monotonic() - begun])
         except Exception as error:
             said.append(["refused", error.message, time.monotonic() - begun])
+        for renewed in sys.argv[1:]:
+            os.replace(renewed, os.environ["AZURE_CLIENT_CERTIFICATE_PATH"])
+            del sys.argv[1:]
     await identity.close()
     print(json.dumps(said))
 asyncio.run(main())
 """
 
 
-def relay(environment: dict[str, str]) -> list[list[Any]]:
-    """What a fresh process says, which knows nothing but these variables."""
+def relay(environment: dict[str, str], *renewed: Path) -> list[list[Any]]:
+    """What a fresh process says, which knows nothing but these variables, when it asks twice.
+
+    ``renewed``: a certificate that takes the place of the old one in between.
+    """
     done = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", RELAY],
+        [sys.executable, "-W", "error::ResourceWarning", "-c", RELAY, *map(str, renewed)],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environment},
         capture_output=True,
@@ -292,6 +300,17 @@ def test_a_relay_signs_in_with_its_certificate_and_no_further_setting(entra: Ent
     assert read(first[1])["appid"] == entra.client_id
     assert again[1] == first[1], "kept until it ends"
     assert entra.asked[-1] == "https://servicebus.azure.net/.default"
+
+
+@pytest.mark.process
+def test_a_certificate_that_was_renewed_on_the_disk_is_used_without_a_restart(
+    entra: EntraServer, tmp_path: Path
+) -> None:
+    path, _ = client_certificate(tmp_path, name="old")
+    renewed, certificate = client_certificate(tmp_path, name="renewed")
+    entra.certificates.append(certificate)
+    first, again = relay(entra.environment | {"AZURE_CLIENT_CERTIFICATE_PATH": str(path)}, renewed)
+    assert (first[0], again[0]) == ("refused", "token")
 
 
 @pytest.mark.process

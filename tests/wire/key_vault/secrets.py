@@ -122,7 +122,7 @@ class Secrets:
     def delete(self, name: str) -> Secret:
         """Soft: the name is taken until the secret is purged."""
         known = self.by_name.get(name.lower())
-        if known is not None and known.deleted is None and known.busy:
+        if known is not None and known.busy:
             _refuse_unsettled(known)
         secret = self._living(name)
         secret.deleted = self._now()
