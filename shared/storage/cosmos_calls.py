@@ -85,6 +85,8 @@ class CosmosCalls:
 
     def __init__(self, account: CosmosAccount, patience: float) -> None:
         self.account = account
+        self.troubles = 0
+        """How often a container was missing, or closed to us. The readiness probe looks again when this has grown."""
         self._patience = patience
 
     async def run(
@@ -152,7 +154,8 @@ class CosmosCalls:
             raise _Failed(replace(verdict, unsure=False)) from error
 
     def _translated(self, verdict: Verdict, subject: Subject) -> OvenbridgeError:
-        if verdict.kind is Kind.NO_CONTAINER:
+        if verdict.kind in (Kind.NO_CONTAINER, Kind.REFUSED):
+            self.troubles += 1
             self.account.forget(subject.container)
         return error_of(verdict, subject, self.account.connection, self.account.database)
 

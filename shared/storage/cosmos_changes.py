@@ -77,7 +77,7 @@ def etag_from_wire(etag: Any) -> str:
 
 def etag_to_wire(etag: str) -> str:
     """With the quotes. A caller's nonsense becomes an etag that fits nothing, and never a header of its own."""
-    return f'"{etag}"' if etag.isascii() and etag.isprintable() and '"' not in etag else '"-"'
+    return f'"{etag}"' if len(etag) <= 256 and etag.isascii() and etag.isprintable() and '"' not in etag else '"-"'
 
 
 # Patches -------------------------------------------------------------------------------------------------------------

@@ -35,12 +35,13 @@ class CosmosCheck:
         self._clock = clock
         self._turn = itertools.count()
         self._good: datetime | None = None
+        self._troubles = 0
 
     async def run(self, specs: Iterable[ContainerSpec]) -> None:
         """Returns, or raises ``Unavailable`` naming every container that is missing or that we may not use."""
         now, good = self._clock.now(), self._good
         wanted = list(specs)
-        if good is not None and timedelta() <= now - good < THOROUGH:
+        if good is not None and timedelta() <= now - good < THOROUGH and self._troubles == self._calls.troubles:
             wanted = [wanted[next(self._turn) % len(wanted)]]
         else:
             good = now
@@ -49,7 +50,7 @@ class CosmosCheck:
         if problems:
             sentences = _together(problems)  # settings, containers and roles: fit for strangers
             raise Unavailable(sentences, retry_after=max(p.retry_after for p in problems), advice=sentences)
-        self._good = good
+        self._good, self._troubles = good, self._calls.troubles
 
     async def _problem(self, spec: ContainerSpec) -> Unavailable | None:
         try:

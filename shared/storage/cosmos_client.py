@@ -14,6 +14,7 @@ from shared.storage.cosmos_errors import Kind, Subject, Verdict, error_of
 from shared.topology import ContainerSpec
 
 if TYPE_CHECKING:
+    from azure.core.pipeline.transport import AioHttpTransport
     from azure.cosmos.aio import ContainerProxy, CosmosClient
 
 __all__ = ["CosmosAccount"]
@@ -96,17 +97,15 @@ class CosmosAccount:
 
     async def _connected(self) -> CosmosClient:
         connection = self.connection.require()
+        transport = _transport()
         try:
-            client = _build(connection, self._identity, self._read_seconds)
-        except (ValueError, TypeError) as err:
-            raise self._malformed() from err
-        try:
+            client = _build(connection, self._identity, self._read_seconds, transport)
             await client.__aenter__()
         except (ValueError, TypeError) as err:  # a key that is no base64 shows when the first request is signed
-            await client.close()
+            await transport.close()
             raise self._malformed() from err
         except BaseException:
-            await client.close()
+            await transport.close()
             raise
         return client
 
@@ -129,7 +128,30 @@ class CosmosAccount:
             )
 
 
-def _build(connection: AzureConnection, identity: AzureIdentity, read_seconds: float) -> CosmosClient:
+def _transport() -> AioHttpTransport:
+    """aiohttp, without its habit of sending a PUT or DELETE again when the connection broke: whoever asked would not
+    know that the first may have been done. It repeats only what it knows as a broken connection, so it gets told of
+    another failure."""
+    import aiohttp
+    from azure.core.pipeline.transport import AioHttpTransport
+
+    async def once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        try:
+            return await send(request)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as err:
+            raise aiohttp.ClientConnectionError("The connection broke.") from err
+
+    session = aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=True, middlewares=(once,)
+    )
+    return AioHttpTransport(session=session, session_owner=True)
+
+
+def _build(
+    connection: AzureConnection, identity: AzureIdentity, read_seconds: float, transport: AioHttpTransport
+) -> CosmosClient:
     from azure.cosmos.aio import CosmosClient
 
     # It logs every request with its headers at INFO.
@@ -151,6 +173,7 @@ def _build(connection: AzureConnection, identity: AzureIdentity, read_seconds: f
         "enable_endpoint_discovery": False,
         "enable_compact_utf8_item_writes": True,
         "user_agent_suffix": "Ovenbridge",
+        "transport": transport,
     }
     if connection.connection_string:
         return CosmosClient.from_connection_string(connection.connection_string, **options)

@@ -79,13 +79,19 @@ def judge(error: BaseException) -> Verdict:
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and status:
         return _of_status(status, getattr(error, "sub_status", None), getattr(error, "headers", None) or {})
-    from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError
+    from azure.core.exceptions import (
+        AzureError,
+        ClientAuthenticationError,
+        ServiceRequestError,
+        ServiceResponseTimeoutError,
+    )
 
     if isinstance(error, ClientAuthenticationError):
         return Verdict(Kind.REFUSED, said="sign-in")
     if isinstance(error, ServiceRequestError):
-        return Verdict(Kind.LATER, unsure=not _never_sent(error), said="no connection")
-    if isinstance(error, TimeoutError):
+        never = _never_sent(error)
+        return Verdict(Kind.LATER, unsure=not never, said="no connection" if never else "connection lost")
+    if isinstance(error, ServiceResponseTimeoutError):
         return Verdict(Kind.LATER, unsure=True, said="no answer in time")
     if isinstance(error, AzureError | OSError):
         return Verdict(Kind.LATER, unsure=True, said="connection lost")
