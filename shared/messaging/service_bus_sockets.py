@@ -50,8 +50,10 @@ def _complete(handler: Any) -> None:
 
 async def _close(transport: Any) -> None:
     """Closing one that is closed already is no error."""
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await transport.close()
-    except Exception as error:  # noqa: BLE001 - it was broken before; there is nothing to save
-        log.debug("A socket to Service Bus did not close well: %r", error)
+    session = getattr(transport, "session", None)  # over WebSockets: forgotten where the handshake failed
+    for closing in (transport.close, *((session.close,) if session is not None else ())):
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await closing()
+        except Exception as error:  # noqa: BLE001 - it was broken before; there is nothing to save
+            log.debug("A socket to Service Bus did not close well: %r", error)
