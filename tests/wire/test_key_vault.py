@@ -16,6 +16,7 @@ import pytest
 from shared.azure_connections import AzureConnection, AzureConnections
 from shared.azure_identity import AzureIdentity
 from shared.clock import ManualClock
+from shared.equipment.credentials import CredentialSets
 from shared.errors import NotFound, OvenbridgeError, Unavailable
 from shared.metrics import VAULT_CALLS
 from shared.secrets import key_vault, key_vault_calls, key_vault_errors
@@ -162,6 +163,34 @@ async def test_every_request_is_counted(server: KeyVaultServer, vault: KeyVault)
     # The first of all asks how to sign in; the read is repeated once and then remembered.
     assert [s["method"] for s in seen] == ["PUT", "PUT", "GET", "GET", "DELETE"]
     assert server.challenged == 1
+
+
+async def test_an_account_shared_by_a_hundred_ovens_costs_one_call_also_when_its_password_changes(
+    server: KeyVaultServer, vault: KeyVault, clock: ManualClock
+) -> None:
+    person = over(server, clock)
+    await person.set("vendor-account", '{"password": "first"}')
+    instance = CredentialSets(vault, clock)
+    server.calls.clear()
+
+    async def everybody(*, refused: bool) -> set[str]:
+        """A hundred ovens, polled at once."""
+        loads = (instance.load("vendor-account", fresh=refused) for _ in range(100))
+        return {values["password"] for values in await asyncio.gather(*loads)}
+
+    assert await everybody(refused=False) == {"first"}
+    clock.advance(599)
+    await person.set("vendor-account", '{"password": "second"}')
+    server.calls.clear()
+    assert await everybody(refused=False) == {"first"}, "remembered for ten minutes"
+    assert server.calls == []
+    assert await everybody(refused=True) == {"second"}
+    assert await everybody(refused=True) == {"second"}, "the device refuses this one, too"
+    assert server.calls == ["GET /secrets/vendor-account"]
+    clock.advance(600)
+    assert await everybody(refused=False) == {"second"}
+    assert len(server.calls) == 2
+    await person.close()
 
 
 # A vault that cannot just now --------------------------------------------------------------------------------------
