@@ -25,6 +25,7 @@ class HostSetting:
 
 
 _HOST, _WORKER, _IDENTITY, _PLATFORM = "Functions host", "Python worker", "azure-identity", "App Service"
+_TELEMETRY = "azure-monitor-opentelemetry"
 
 HOST_SETTINGS = (
     HostSetting(
@@ -70,6 +71,20 @@ HOST_SETTINGS = (
         "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",
         _WORKER,
         "`true`: the worker sends traces and metrics by OpenTelemetry, as host.json says. Default: `false`.",
+        needed_in_azure=True,
+    ),
+    HostSetting(
+        "OTEL_TRACES_SAMPLER",
+        _TELEMETRY,
+        "Which traces are kept. Default: `microsoft.rate_limited`, five a second and process; measures count all.",
+    ),
+    HostSetting("OTEL_TRACES_SAMPLER_ARG", _TELEMETRY, "How many, e.g. `20` a second. Danger: each is paid for."),
+    HostSetting("OTEL_SERVICE_NAME", _TELEMETRY, "The name of a relay in traces. In Azure the app's own."),
+    HostSetting(
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
+        _WORKER,
+        "Libraries whose calls the worker does not trace. Danger: without it full addresses of ovens and subscribers "
+        "go to telemetry, and a span per poll costs.",
         needed_in_azure=True,
     ),
     HostSetting(

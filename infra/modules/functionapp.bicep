@@ -96,6 +96,8 @@ var settings = {
   APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
   PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: 'true'
+  // Spans are ours, and those of the Azure SDKs. The others would tell full addresses, and cost a span per poll.
+  OTEL_PYTHON_DISABLED_INSTRUMENTATIONS: 'django,fastapi,flask,httpx,psycopg2,requests,urllib,urllib3'
   AZURE_CLIENT_ID: identityClientId
   CosmosConnection__accountEndpoint: cosmosEndpoint
   CosmosConnection__credential: 'managedidentity'
