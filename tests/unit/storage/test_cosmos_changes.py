@@ -66,7 +66,7 @@ def test_all_conditions_of_a_predicate_must_hold() -> None:
 
 
 def test_patches_become_pointers() -> None:
-    operations = [SetPath("a.b", [1]), Increment("n"), Increment("f", -0.5), RemovePath("gone")]
+    operations: list[PatchOperation] = [SetPath("a.b", [1]), Increment("n"), Increment("f", -0.5), RemovePath("gone")]
     assert patch_operations(checked_changes(RULES, operations)) == [
         {"op": "set", "path": "/a/b", "value": [1]},
         {"op": "incr", "path": "/n", "value": 1},

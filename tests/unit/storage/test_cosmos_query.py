@@ -104,7 +104,7 @@ def test_nothing_equals_what_is_no_json_number() -> None:
 
 
 def test_what_the_partition_key_says_is_not_said_again() -> None:
-    where = [Equals("equipmentId", "a"), In("day", ("1", "2")), Equals("ts", "x")]
+    where: list[Condition] = [Equals("equipmentId", "a"), In("day", ("1", "2")), Equals("ts", "x")]
     assert conditions(Binder(), where, READINGS, ("a", "1")) == ['c["ts"] = @p0']
     assert len(conditions(Binder(), where, READINGS, ("a",))) == 2
     assert len(conditions(Binder(), where, READINGS, ("b", "3"))) == 3, "a contradiction is asked, and finds nothing"
