@@ -95,7 +95,7 @@ HOST_SETTINGS = (
     HostSetting(
         "FUNCTIONS_WORKER_RUNTIME",
         _HOST,
-        "`python`. On one's own machine and in the relay's image; Danger: Flex Consumption has it in functionAppConfig "
+        "`python`. On one's own machine and in the relay's image. Danger: Flex Consumption has it in functionAppConfig "
         "and wants no such setting.",
     ),
     HostSetting(

@@ -96,7 +96,12 @@ class Expressions:
     def _text(self, node: Node, place: Place) -> syntax.Text:
         parts: list[str | syntax.Expression] = []
         several = node.children[0].type == "'''"
+        source, end = node.text or b"", 0
         for child in node.children:
+            start = child.start_byte - node.start_byte
+            if gap := source[end:start].decode():  # the grammar leaves `\\$` out
+                parts.append(_unescaped(gap))
+            end = child.end_byte - node.start_byte
             if child.type == "interpolation" and child.named_children:
                 parts.append(self.read(child.named_children[0]))
             elif child.type == "escape_sequence":
