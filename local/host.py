@@ -111,6 +111,7 @@ class Host:
 
     async def _open_backends(self) -> None:
         try:
+            self.plan.settings.azure.require()  # before anything is written
             await self.services.store.check()
             await self.services.queue.check()
             await self.services.vault.check()

@@ -110,6 +110,11 @@ class AzureConnections:
             )
         )
 
+    def require(self) -> None:
+        """Raises ``Unavailable`` for the first that is wanted and cannot be used as it is set."""
+        for connection in (self.cosmos, self.service_bus, self.key_vault, self.anchors):
+            connection.require()
+
     @property
     def client_id(self) -> str:
         """Of the identity that the app signs in as; empty: whatever the environment offers."""

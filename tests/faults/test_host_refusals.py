@@ -74,9 +74,10 @@ async def test_settings_file_is_missing(tmp_path: Path) -> None:
     ("name", "value", "said"),
     [
         ("LOG_LEVEL", "LOUD", "LOG_LEVEL is not usable"),
-        ("CosmosConnection__accountEndpoint", "https://x", "the Azure backends are not in this version yet"),
-        ("ServiceBusConnection", "Endpoint=sb://x/;SharedAccessKey=k3y", "Remove the setting"),
-        ("KEY_VAULT_URI", "https://x.vault.azure.net", "KEY_VAULT_URI asks for Key Vault"),
+        ("CosmosConnection__clientId", "k3y", "CosmosConnection__accountEndpoint is missing"),
+        ("ServiceBusConnection", "k3y", "ServiceBusConnection is no connection string"),
+        ("KEY_VAULT_URI", "https://x/secrets/k3y", "KEY_VAULT_URI is not usable"),
+        ("MAX_BODY_BYTES", "k3y", "MAX_BODY_BYTES is not usable"),
         ("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "big", "write a number of bytes"),
     ],
 )
