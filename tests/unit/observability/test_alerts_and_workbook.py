@@ -37,7 +37,7 @@ PLATFORM_METRICS = {
     "functionApp": set(),
 }  # fmt: skip
 """As Azure Monitor's list of supported metrics names them. A name that is not there would never fire."""
-TABLES = {"AppMetrics", "AppTraces", "AppDependencies", "AzureDiagnostics", "AZKVAuditLogs", "Usage"}
+TABLES = {"AppMetrics", "AppTraces", "AppDependencies", "Usage"}
 DURATIONS = {"PT5M": 5, "PT10M": 10, "PT15M": 15, "PT30M": 30, "PT1H": 60, "PT6H": 360, "P1D": 1440, "P2D": 2880}
 OUR_MARKS = {"equipment_id", "outcome", "callback_id"}
 """What spans and events of ours say (``ovenbridge.…``) and the workbook reads."""
@@ -187,3 +187,29 @@ def test_the_span_that_the_workbook_reads_is_the_one_that_is_made() -> None:
     assert 'span("notify", "client")' in source
     assert Attempts.make.__doc__
     assert 'note("not read"' in (ROOT / "shared" / "collection" / "measured.py").read_text("utf-8")
+
+
+def test_the_page_for_operators_names_every_measure_and_every_alert() -> None:
+    page = (ROOT / "docs" / "observability.md").read_text("utf-8")
+    for measure in ALL:
+        assert f"`{measure.name}`" in page
+        for attribute in measure.attributes:
+            assert f"`{attribute}`" in page, f"{measure.name}: {attribute}"
+    for kind in ("metricAlerts", "queryAlerts"):
+        for alert in ALERTS[kind]:
+            assert f"`{alert['name']}`" in page
+    shown = re.findall(r"```kusto\n(.*?)```", page, re.DOTALL)
+    for query in shown:
+        assert named_measures(query) - {"notify"} <= set(MEASURES)
+
+
+def test_host_json_says_what_the_page_says() -> None:
+    host = json.loads((ROOT / "host.json").read_text("utf-8"))
+    bus = host["extensions"]["serviceBus"]
+    page = (ROOT / "docs" / "observability.md").read_text("utf-8")
+    assert f"| `telemetryMode` | `{host['telemetryMode']}` |" in page
+    assert f"| `serviceBus.maxConcurrentCalls` | {bus['maxConcurrentCalls']} |" in page
+    assert f"| `serviceBus.prefetchCount` | {bus['prefetchCount']} |" in page
+    bicep = (ROOT / "infra" / "modules" / "functionapp.bicep").read_text("utf-8")
+    (concurrency,) = re.findall(r"perInstanceConcurrency: (\d+)", bicep)
+    assert f"is {concurrency} in `infra/modules/functionapp.bicep`" in page
