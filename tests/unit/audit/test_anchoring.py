@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shared.audit.anchor import Anchor, Seal
+from shared.audit.anchor import Anchor, Head, Seal
 from shared.audit.anchoring import Anchoring
 from shared.audit.shelf import AnchorShelf
 from shared.blobs import BlobStore
@@ -144,6 +144,17 @@ async def test_one_that_comes_second_adds_what_the_first_did_not_see(
     assert (await told(shelf))[1:] == [{"token": 2}]
 
 
+async def test_one_that_comes_second_still_tells_what_only_it_knows(
+    house: Services, clock: ManualClock, shelf: AnchorShelf
+) -> None:
+    await add(house, "token")
+    between = Interrupted(house.anchor_blobs)
+    between.before_create = house.anchoring.anchor
+    only = Head(stream="equipment:OLD", seq=3, hash="a" * 64, at="2020-01-01T00:00:00.000Z")
+    assert await Anchoring(house.store, AnchorShelf(between), clock).anchor(also=[only]) == 1
+    assert await told(shelf) == [{"token": 1}, {"equipment:OLD": 3}]
+
+
 async def test_an_answer_that_got_lost_makes_no_second_anchor(
     house: Services, clock: ManualClock, shelf: AnchorShelf
 ) -> None:
@@ -185,6 +196,9 @@ async def test_a_seal_gathers_the_anchors_of_the_day(house: Services, clock: Man
         clock.advance(HOUR)
     assert await house.anchoring.seal() is True
     assert await house.anchoring.seal() is False, "one a day"
+    seen = Recorded(house.store)
+    assert await Anchoring(seen, shelf, clock).seal() is False  # type: ignore[arg-type]
+    assert seen.queries == [], "every other hour looks no further back"
     clock.advance(12 * HOUR)
     assert await house.anchoring.seal() is True, "a quiet day has one, too: somebody looked"
     first, second = await seals(shelf)

@@ -22,6 +22,7 @@ from shared.audit.chain import entry_hash, plain
 from shared.clock import ManualClock
 from shared.services import Services
 from shared.settings import Settings
+from tests.unit.audit import test_chain as chains
 from tests.unit.audit import test_tampering as tampering
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,6 +46,33 @@ def test_both_hash_the_same_bytes(value: Any) -> None:
 def test_both_write_numbers_the_same(value: float) -> None:
     kept = plain(value)
     assert verify_audit.canonical(kept).encode() == json_text.dump(kept)
+
+
+@given(st.data())
+def test_both_judge_a_chain_the_same(draw: st.DataObject) -> None:
+    """Something is done to a chain, hashes made good or not: both see it, or neither."""
+    entries = chains.chain_of(6)
+    victim, other = draw.draw(st.integers(0, 5)), draw.draw(st.integers(0, 5))
+    done = draw.draw(st.sampled_from(["nothing", "change", "drop", "swap", "month", "twice", "rename", "previous"]))
+    if done == "change":
+        entries[victim]["target"] = "x"
+    elif done == "drop":
+        del entries[victim]
+    elif done == "swap":
+        entries[victim]["seq"], entries[other]["seq"] = entries[other]["seq"], entries[victim]["seq"]
+    elif done == "month":
+        entries[victim]["month"] = "2027-01"
+    elif done == "twice":
+        entries.insert(victim, dict(entries[other]))
+    elif done == "rename":
+        entries[victim]["id"] = entries[other]["id"]
+    elif done == "previous":
+        entries[victim]["prevHash"] = entries[other]["hash"]
+    if draw.draw(st.booleans()):
+        for entry in entries:
+            entry["hash"] = entry_hash(entry)
+    in_order = sorted(entries, key=lambda entry: int(entry["seq"]))
+    assert (verify_audit.check_chain(chains.STREAM, in_order) is None) == chains.verdict(entries).intact
 
 
 @pytest.fixture
