@@ -116,7 +116,7 @@ async def test_a_key_may_be_any_scalar(sdk: Sdk, key: Any) -> None:
     keyed = await sdk.make("keyed")
     await call(keyed.create_item({"id": "a", "pk": key}))
     assert (await call(keyed.read_item("a", key)))["pk"] == key
-    scope = NullPartitionKeyValue if key is None else key  # the sync client takes None for "no key"
+    scope: Any = NullPartitionKeyValue if key is None else key  # the sync client takes None for "no key"
     assert [row["id"] for row in await rows(keyed.query_items("SELECT * FROM c", partition_key=scope))] == ["a"]
 
 

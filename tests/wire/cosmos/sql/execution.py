@@ -11,6 +11,7 @@ from tests.wire.cosmos.indexing import IndexingPolicy
 from tests.wire.cosmos.protocol import bad_request
 from tests.wire.cosmos.sql.checks import Shape, conjuncts, shape_of
 from tests.wire.cosmos.sql.evaluator import GROUP, Compiler, Row, Value
+from tests.wire.cosmos.sql.lexer import too_deep
 from tests.wire.cosmos.sql.syntax import Expr, Member, Name, Query, SelectItem, Source
 from tests.wire.cosmos.sql.values import UNDEFINED, Undefined, freeze, sort_key
 
@@ -62,9 +63,12 @@ def run(
     position: list[Any] | None = None,
 ) -> Page:
     """One page. ``items`` in the order of creation. Raises 400 for what the service would refuse."""
-    shape = shape_of(query, policy)
-    compiler = Compiler(parameters, now, _nested)
-    return _Run(query, shape, policy, compiler, page_size, position).page(items)
+    try:
+        shape = shape_of(query, policy)
+        compiler = Compiler(parameters, now, _nested)
+        return _Run(query, shape, policy, compiler, page_size, position).page(items)
+    except RecursionError:
+        raise too_deep() from None
 
 
 class _Run:

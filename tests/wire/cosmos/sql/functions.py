@@ -169,8 +169,7 @@ def like_pattern(pattern: str, escape: str | None) -> re.Pattern[str]:
         if escape is not None and character == escape and at + 1 < len(pattern):
             at += 1
             parts.append(re.escape(pattern[at]))
-        elif character == "[" and "]" in pattern[at + 2 :]:
-            end = pattern.index("]", at + 2)
+        elif character == "[" and (end := pattern.find("]", at + 2)) > 0 and pattern[at + 1 : end] != "^":
             inside = pattern[at + 1 : end]
             negated = "^" if inside.startswith("^") else ""
             parts.append("[" + negated + re.sub(r"([\\\[\]^])", r"\\\1", inside[len(negated) :]) + "]")
@@ -178,7 +177,10 @@ def like_pattern(pattern: str, escape: str | None) -> re.Pattern[str]:
         else:
             parts.append({"%": ".*", "_": "."}.get(character, re.escape(character)))
         at += 1
-    return re.compile("".join(parts), re.DOTALL)
+    try:
+        return re.compile("".join(parts), re.DOTALL)
+    except re.error:  # a range that runs backwards
+        return re.compile("(?!)")
 
 
 FUNCTIONS: dict[str, tuple[int, int, Callable[..., Any]]] = {

@@ -9,7 +9,7 @@ import orjson
 
 from tests.wire.cosmos.protocol import CosmosError
 
-__all__ = ["RESERVED", "Token", "query_error", "tokens"]
+__all__ = ["RESERVED", "Token", "query_error", "tokens", "too_deep"]
 
 RESERVED = frozenset(
     word
@@ -51,6 +51,11 @@ def query_error(code: str, message: str, start: int = 0, end: int = 0) -> Cosmos
     """The refusal of a query, in the service's form: a list of errors as JSON inside the message."""
     error = {"severity": "Error", "location": {"start": start, "end": end}, "code": code, "message": message}
     return CosmosError(400, "BadRequest", "Message: " + orjson.dumps({"errors": [error]}).decode())
+
+
+def too_deep() -> CosmosError:
+    """The refusal of a query whose tree is too deep for us (the service has its own limits)."""
+    return query_error("SC3023", "The query exceeds the maximum allowed nesting.")
 
 
 def tokens(text: str) -> list[Token]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from tests.wire.cosmos.protocol import CosmosError
-from tests.wire.cosmos.sql.lexer import Token, query_error, tokens
+from tests.wire.cosmos.sql.lexer import Token, query_error, tokens, too_deep
 from tests.wire.cosmos.sql.syntax import (
     ArrayLiteral,
     Between,
@@ -42,13 +42,16 @@ _ARITHMETIC: tuple[frozenset[str], ...] = (
     frozenset({"*", "/", "%"}),
 )
 _CONSTANTS = {"TRUE": True, "FALSE": False, "NULL": None, "UNDEFINED": UNDEFINED}
-_MAX_DEPTH = 60
+_MAX_DEPTH = 40
 
 
 @lru_cache(maxsize=512)
 def parse(text: str) -> Query:
     """The tree of a query. Raises 400."""
-    return _Parser(text).whole()
+    try:
+        return _Parser(text).whole()
+    except RecursionError:
+        raise too_deep() from None
 
 
 class _Parser:
@@ -213,7 +216,7 @@ class _Parser:
     def expr(self) -> Expr:
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            raise query_error("SC3023", "The query exceeds the maximum allowed nesting.", 0, self.token.end)
+            raise too_deep()
         start = self.token.start
         test = self.coalesce()
         if self.took("?"):

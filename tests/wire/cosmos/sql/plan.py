@@ -84,7 +84,9 @@ def _text(query: Query, node: Expr) -> str:
 def _rewritten(query: Query, counts: Mapping[str, int | None]) -> str:
     sources = query.text[query.sources[0].span.start : query.sources[-1].span.end] if query.sources else ""
     where = f"({_text(query, query.where)})" if query.where is not None else ""
-    head = f"SELECT TOP {counts['top']}" if counts["top"] is not None else "SELECT"
+    head = "SELECT DISTINCT" if query.distinct and not query.order else "SELECT"
+    if counts["top"] is not None:
+        head += f" TOP {counts['top']}"
     tail = ""
     if counts["limit"] is not None:
         tail = f" OFFSET 0 LIMIT {(counts['offset'] or 0) + counts['limit']}"
@@ -99,12 +101,7 @@ def _rewritten(query: Query, counts: Mapping[str, int | None]) -> str:
     elif calls:
         columns = f"VALUE [{', '.join(_partial(query, call) for call in calls)}]"
     else:
-        columns = ("DISTINCT " if query.distinct else "") + _columns(query)
-        head, columns = (
-            (f"SELECT DISTINCT TOP {counts['top']}", _columns(query))
-            if query.distinct and counts["top"] is not None
-            else (head, columns)
-        )
+        columns = _columns(query)
     return f"{head} {columns}{' FROM ' + sources if sources else ''}{' WHERE ' + where if where else ''}{tail}"
 
 
