@@ -98,3 +98,33 @@ async def test_it_is_not_for_everybody(tmp_path: Path, clock: ManualClock) -> No
     finally:
         services_module.use(None)
         await built.close()
+
+
+async def test_a_machine_s_readings_and_alerts_are_measured(
+    api: Api, drain: Drain, tick: Tick, clock: ManualClock
+) -> None:
+    """A machine that cannot be reached: a bad reading, a failed poll, and in the end an open alert."""
+    assert (await api.post("/api/v1/equipment", json={"id": "OVEN-1", "name": "Oven 1"})).status == 201
+    config = {
+        "protocol": "rest_api",
+        "endpoint": "http://127.0.0.1:9",
+        "additional_config": {"data_endpoint": "/now"},
+        "supports_realtime": True,
+        "poll_interval_seconds": 10,
+    }
+    assert (await api.post("/api/v1/equipment/OVEN-1/iot-config", json=config)).status == 200
+    bad = (await series(api, "readings.ingested")).get(("bad",), {"value": 0})["value"]
+    failed = (await series(api, "poll.duration")).get(("rest_api", "rest_api", "cannot_connect"), {"count": 0})["count"]
+    for _ in range(60):
+        clock.advance(5)
+        await tick("plan_polls")
+        clock.advance(5)
+        await drain()
+    await tick("watch_alerts")
+    assert (await series(api, "readings.ingested"))["bad",]["value"] > bad + 3
+    assert (await series(api, "poll.duration"))["rest_api", "rest_api", "cannot_connect"]["count"] > failed + 3
+    assert {"steady", "failing"} >= {lane for (lane,) in await series(api, "poll.planned")}
+    still_open = await series(api, "alerts.open")
+    assert set(still_open) == {("info",), ("warning",), ("critical",)}
+    assert sum(one["value"] for one in still_open.values()) == 1
+    assert await series(api, "poll.lag_seconds")
