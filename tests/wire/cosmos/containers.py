@@ -249,7 +249,8 @@ class Container:
 
 def item_rid(container_rid: str, number: int) -> str:
     """The resource id of a document: the container's with eight bytes more."""
-    return base64.b64encode(base64.b64decode(container_rid) + struct.pack("<Q", number)).decode().replace("/", "-")
+    parent = base64.b64decode(container_rid.replace("-", "/"))
+    return base64.b64encode(parent + struct.pack("<Q", number)).decode().replace("/", "-")
 
 
 def check_match(item: Item, if_match: str | None, if_none_match: str | None) -> None:
