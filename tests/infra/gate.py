@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tests.infra.app_settings import check_app_settings
+from tests.infra.contexts import check_contexts
 from tests.infra.evaluation import Evaluator
 from tests.infra.hardening import check_hardening
 from tests.infra.interfaces import check_interfaces
+from tests.infra.linter import check_linter
 from tests.infra.problem import Problem
 from tests.infra.program import Program
 from tests.infra.resources import check_resources
@@ -61,6 +63,8 @@ def _sorted(program: Program, found: Iterable[Problem]) -> list[Problem]:
 
 def _of_templates(evaluator: Evaluator) -> Iterator[Problem]:
     yield from check_symbols(evaluator.program)
+    yield from check_contexts(evaluator.program)
+    yield from check_linter(evaluator.program)
     yield from check_interfaces(evaluator)
     yield from check_resources(evaluator, WHEELS)
     yield from check_hardening(evaluator)

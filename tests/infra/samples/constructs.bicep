@@ -65,7 +65,7 @@ var lambdas = reduce(map(filter(numbers, n => n > 0 && n != 2), (n, i) => n + i)
 var sorted = sort(numbers, (a, b) => a < b)
 var object = toObject(['a', 'b'], key => key, key => length(key))
 var joined = union(oneLine, { e: 1 }, anything)
-var namespaced = az.resourceGroup().location == sys.toLower('x')
+var namespaced = az.resourceGroup().name == sys.toLower('x')
 var computed = { '${choice}-key': 1 }
 var data = loadJsonContent('data.json')
 var nested = choice == 'a' ? (1 == 1 ? 'x' : 'y') : 'z'
@@ -123,7 +123,7 @@ resource local 'Microsoft.ServiceBus/namespaces@2024-01-01' = if (choice == 'a')
 module one 'modules/one.bicep' = {
   name: 'one'
   params: {
-    location: resourceGroup().location
+    location: resourceGroup().name
     size: size
     secret: secret
     flags: [true, false]
