@@ -10,7 +10,7 @@ PYTHON313 := $(shell sh tests/find_python.sh 3.13)
 WORKERS ?= auto
 ARGS ?=
 
-.PHONY: run test test313 bench check check-infra format package clean help
+.PHONY: run test test313 peers bench check check-infra format package clean help
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,7 +18,7 @@ help: ## show what can be made
 run: $(if $(filter azure,$(BACKEND)),$(STAMPS)/dev $(STAMPS)/azurite,$(STAMPS)/local) ## a living bakery on http://127.0.0.1:7071; Ctrl-C stops it; BACKEND=azure: over Azure's SDKs
 	@$(BIN)/python $(if $(filter azure,$(BACKEND)),-m tests.wire $(BIN)/python) -m local.bakery $(ARGS)
 
-test: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models check $(if $(PYTHON313),test313) ## install what the tests need and run them all
+test: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models peers check $(if $(PYTHON313),test313) ## install what the tests need and run them all
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark" $(ARGS)
 
 test313: $(STAMPS)/dev313 # the runtime and unit folders on the Python that Azure runs
@@ -43,18 +43,18 @@ package: $(STAMPS)/venv ## the zip that goes to Azure, in dist/
 	@$(BIN)/python -m infra.package $(ARGS)
 
 clean: ## forget what was installed and stored
-	rm -rf $(VENV) .venv313 $(STAMPS) .runtime-library .azurite .azure-models data dist
+	rm -rf $(VENV) .venv313 $(STAMPS) .runtime-library .azurite .peers .azure-models data dist
 
 $(STAMPS)/venv:
 	@mkdir -p $(STAMPS)
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh local/make_venv.sh
 	@touch $@
 
-$(STAMPS)/local: $(STAMPS)/venv requirements.txt requirements-local.txt
+$(STAMPS)/local: $(STAMPS)/venv requirements.txt requirements-relay.txt requirements-local.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-local.txt
 	@touch $@
 
-$(STAMPS)/dev: $(STAMPS)/venv requirements.txt requirements-local.txt requirements-dev.txt
+$(STAMPS)/dev: $(STAMPS)/venv requirements.txt requirements-relay.txt requirements-local.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(STAMPS)/local
 
@@ -69,6 +69,12 @@ $(STAMPS)/azurite: tests/wire/package.json
 	@npm install --prefix .azurite --silent --no-audit --no-fund --no-package-lock
 	@touch $@
 
+# Servers that nobody here wrote, for tests/peers. What cannot be installed is said, and tried again the next time;
+# OVENBRIDGE_PEERS=required makes it an error.
+peers:
+	@mkdir -p $(STAMPS)
+	@[ $(STAMPS)/peers -nt tests/peers/package.json -a $(STAMPS)/peers -nt tests/peers/install.sh ] || sh tests/peers/install.sh $(STAMPS)/peers
+
 $(STAMPS)/models: $(STAMPS)/venv tests/infra/models.txt tests/infra/models-older.txt # wheels that are read, never installed
 	@rm -rf .azure-models
 	@for list in models models-older; do \
@@ -77,7 +83,7 @@ $(STAMPS)/models: $(STAMPS)/venv tests/infra/models.txt tests/infra/models-older
 	done
 	@touch $@
 
-$(STAMPS)/dev313: requirements.txt requirements-local.txt requirements-dev.txt
+$(STAMPS)/dev313: requirements.txt requirements-relay.txt requirements-local.txt requirements-dev.txt
 	@mkdir -p $(STAMPS)
 	@[ -x .venv313/bin/python ] || $(PYTHON313) -m venv .venv313
 	@.venv313/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt $(RUNTIME)

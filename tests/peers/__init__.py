@@ -1,0 +1,1 @@
+"""Connectors against servers that nobody here wrote: node-opcua, libmodbus, modbus-serial, mosquitto."""
