@@ -26,8 +26,10 @@ from shared.services import Services
 from shared.settings import Settings
 from tests.api import Api, ApiAnswer
 from tests.runtime.host import InvocationFailed, Worker
+from tests.wire.azure import AzureWire
 from tests.wire.identity import ManagedIdentityServer, TokenFault
-from tests.wire.key_vault import Fault, KeyVaultServer
+from tests.wire.key_vault import AUDIENCE, Fault, KeyVaultServer
+from tests.wire.service_bus.tokens import Keys
 
 WORD = "hunter2-hunter2"
 AZURE = {"WEBSITE_HOSTNAME": "oven.azurewebsites.net", "WEBSITE_INSTANCE_ID": "4f"}
@@ -294,3 +296,92 @@ async def test_a_store_that_is_away_keeps_nobody_waiting_for_who_asks(
 def test_on_a_laptop_nothing_of_azure_is_asked_for() -> None:
     assert AzureConnections.from_environment({}) == AzureConnections()
     assert Settings.as_far_as_usable({}).problem == ""
+
+
+# All of Azure ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AzureWire]:
+    """The app on nothing but Azure, in its own process for as long as a test takes."""
+    monkeypatch.setattr(readiness, "REMEMBER_SECONDS", 0.0)
+    monkeypatch.setattr(readiness, "REMEMBER_BAD_SECONDS", 0.0)
+    with AzureWire() as azure:
+        for name, value in {**azure.environment, "DATA_DIR": str(tmp_path / "data")}.items():
+            monkeypatch.setenv(name, value)
+        services_module.use(None)
+        try:
+            yield azure
+        finally:
+            house = services_module.services()
+            services_module.use(None)
+            await house.close()
+
+
+async def becomes_ready() -> bool:
+    """Within ten seconds: a link that was refused is opened anew."""
+    async with asyncio.timeout(10):
+        while (await ready()).status != 200:  # noqa: ASYNC110 - asking is what is tried here
+            await asyncio.sleep(0.1)
+    return True
+
+
+async def test_an_app_on_nothing_but_azure_is_ready(whole: AzureWire, tmp_path: Path) -> None:
+    assert (await ready()).status == 200
+    assert sorted(set(whole.identity.asked)) == ["https://127.0.0.1", AUDIENCE]
+    assert not (tmp_path / "data" / "ovenbridge.db").exists()
+
+
+async def test_roles_of_the_store_given_later(whole: AzureWire) -> None:
+    roles = whole.cosmos.roles.pop(whole.identity.oid)
+    said = await advice("store")
+    assert "data-plane role" in said
+    assert "minutes" in said
+    whole.cosmos.roles[whole.identity.oid] = roles
+    assert await becomes_ready()
+
+
+async def test_a_container_that_was_forgotten(whole: AzureWire) -> None:
+    containers = whole.cosmos._account.databases["ovenbridge"].containers
+    events = containers.pop("events")
+    assert "The container events is missing" in await advice("store")
+    containers["events"] = events
+    assert await becomes_ready()
+
+
+async def test_a_queue_that_was_forgotten(whole: AzureWire) -> None:
+    queues = whole.service_bus._namespace.queues
+    polls = queues.pop("poll-batches")
+    assert "There is no queue poll-batches" in await advice("queue")
+    queues["poll-batches"] = polls
+    assert await becomes_ready()
+
+
+async def test_rights_on_a_queue_given_later(whole: AzureWire) -> None:
+    whole.service_bus._namespace.denied.add(("Send", "callback-deliveries"))
+    assert "may not send to the queue callback-deliveries" in await advice("queue")
+    whole.service_bus._namespace.denied.clear()
+    assert await becomes_ready()
+
+
+async def test_a_key_that_was_renewed_and_put_back(whole: AzureWire) -> None:
+    namespace = whole.service_bus._namespace
+    ours = namespace.keys
+    namespace.keys = Keys(key="YW5vdGhlciBrZXk=")
+    said = await advice("queue")
+    assert "ServiceBusConnection" in said
+    assert ours.key not in said
+    namespace.keys = ours
+    assert await becomes_ready()
+
+
+async def test_everything_away_and_back(whole: AzureWire) -> None:
+    assert (await ready()).status == 200
+    whole.key_vault.stop()
+    whole.cosmos.stop()
+    answer = await ready()
+    failing = {name for name, about in answer.json()["checks"].items() if about["status"] != "ok"}
+    assert (answer.status, failing) == (503, {"store", "vault"})
+    whole.cosmos.start()
+    whole.key_vault.start()
+    assert await becomes_ready()
