@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 from shared.clock import Clock, SystemClock
 from shared.topology import QueueSpec, topology
+from tests.wire.service_bus.broker import BrokerQueue
 from tests.wire.service_bus.connection import Peer
 from tests.wire.service_bus.faults import Action, Fault, Moment, Operation
 from tests.wire.service_bus.namespace import Namespace
@@ -199,10 +200,12 @@ class ServiceBusServer:
 
         self._do(detach)
 
-    def deny(self, right: str, queue: str | None = None) -> None:
-        """Nobody has the right ``Send`` or ``Listen`` (on this queue): a role that is missing or not yet known."""
+    def deny(self, right: str, queue: str | None = None, *, cut: bool = True) -> None:
+        """Nobody has the right ``Send`` or ``Listen`` (on this queue): a role that is missing or not yet known. Links
+        that are open stay usable unless they are cut."""
         self._do(lambda: self._namespace.denied.add((right, queue)))
-        self.cut()
+        if cut:
+            self.cut()
 
     def allow(self, right: str, queue: str | None = None) -> None:
         """Take a denial back."""
@@ -215,9 +218,19 @@ class ServiceBusServer:
 
     def add_queue(self, spec: QueueSpec) -> None:
         """Deploy one more."""
-        from tests.wire.service_bus.broker import BrokerQueue
-
         self._do(lambda: self._namespace.queues.__setitem__(spec.name, BrokerQueue.of(spec)))
+
+    def clear(self) -> None:
+        """Empty every queue, and forget ids, faults, operations and :meth:`advance`. Links stay."""
+
+        def clear() -> None:
+            for name, queue in self._namespace.queues.items():
+                self._namespace.queues[name] = BrokerQueue.of(queue.spec)
+            self._namespace.offset = 0.0
+            self._namespace.faults.armed.clear()
+            self._namespace.operations.log.clear()
+
+        self._do(clear)
 
     def limit_sends(self, per_second: int | None) -> None:
         """Messages that one queue takes per second; beyond it: server busy."""
