@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,7 +75,7 @@ class CosmosPages:
             return rows
 
         after = None if query.continuation is None else _place(unpack(whose, query.continuation))
-        lanes = [Lane(spec, query, key, fetch, _from(after, key, query.descending)) for key in keys]
+        lanes = [Lane(spec, query, key, fetch, place) for key, place in _starts(spec, query, keys, after)]
         rows, more = await merged(lanes, query.limit, query.descending)
         items = [_given(spec, query, row.document) for _, row in rows]
         if not more or not rows:
@@ -163,13 +163,20 @@ def _foreign() -> InvalidInput:
     return InvalidInput("The continuation is not one of ours; ask without it.", field="continuation")
 
 
-def _from(after: tuple[Place, str] | None, key: PartitionKey, descending: bool) -> Place | None:
-    """Where this partition goes on: those that come behind in the order have not given this value and id yet."""
-    if after is None:
-        return None
-    place, level = after
-    behind = key[-1] < level if descending else key[-1] > level
-    return Place(place.value, place.id, place.whole, at=behind)
+def _starts(
+    spec: ContainerSpec, query: Query, keys: Sequence[PartitionKey], after: tuple[Place, str] | None
+) -> Iterator[tuple[PartitionKey, Place | None]]:
+    """The partitions that still have something to give, and where each goes on."""
+    for key in keys:
+        if after is None:
+            yield key, None
+            continue
+        place, level = after
+        behind = key[-1] < level if query.descending else key[-1] > level
+        if query.order_by != spec.partition_key[-1] or key[-1] == level:
+            yield key, Place(place.value, place.id, place.whole, at=behind)
+        elif behind:  # the order is that of the partitions: they come one after the other
+            yield key, None
 
 
 class _Sums:

@@ -109,7 +109,9 @@ class Property:
                 parts.append(self._same_kind(bound))
         if not parts:
             raise InvalidInput("A range needs a bound.", field=self.path)
-        if self.column:
+        if len({type(value) is str for value in values}) > 1:
+            parts.append("0")  # nothing is a text and a number
+        elif self.column:
             parts += self._of_one_kind(condition)
         return "(" + " AND ".join(parts) + ")", values
 

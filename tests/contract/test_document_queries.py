@@ -85,6 +85,8 @@ CONDITIONS: list[tuple[Condition, set[str]]] = [
     (Range("p", gt=0.5), {"one", "float"}),
     (Range("p", le=0.5), {"half", "minus"}),
     (Range("p", ge=-3, lt=1), {"half", "minus"}),
+    (Range("p", ge=-3, lt="c"), set()),
+    (Range("p", gt="", le=1), set()),
     (IsDefined("p"), set(VALUES)),
     (IsDefined("p", False), {"absent"}),
 ]
