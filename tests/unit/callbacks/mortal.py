@@ -4,7 +4,7 @@ on at every call, as a killed process does nothing any more. What is on disk sta
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,11 +70,20 @@ class Mortal:
 
 @asynccontextmanager
 async def alive(
-    folder: Path, clock: ManualClock, fate: Fate | None = None, *, azure: AzureConnections | None = None
+    folder: Path,
+    clock: ManualClock,
+    fate: Fate | None = None,
+    *,
+    azure: AzureConnections | None = None,
+    database: str = "ovenbridge",
 ) -> AsyncIterator[Services]:
     """A house over this folder, or over Azure services; with a fate, mortal."""
     settings = Settings(
-        data_dir=folder, allow_private_targets=True, allow_http_targets=True, azure=azure or AzureConnections()
+        data_dir=folder,
+        allow_private_targets=True,
+        allow_http_targets=True,
+        azure=azure or AzureConnections(),
+        cosmos_database=database,
     )
     house = Services(settings, clock)
     if fate is not None:
@@ -86,9 +95,13 @@ async def alive(
         await house.close()
 
 
-async def work_off(house: Services) -> None:
-    """What the host does: deliver what is due, one message at a time."""
-    while (await house.receiver.depth(QUEUE)).active:
+async def work_off(house: Services, due: Callable[[], int] | None = None) -> None:
+    """What the host does: deliver what is due, one message at a time.
+
+    ``due``: how many messages can be received, from whoever knows it better than the client of a queue, which may count
+    those that a dead process has locked.
+    """
+    while due() if due is not None else (await house.receiver.depth(QUEUE)).active:
         for received in await house.receiver.receive(QUEUE, 8):
             await house.deliveries.deliver(received.body)
             await house.receiver.complete(QUEUE, received)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,19 @@ class World:
     """What survives every death: the folder, the clock, the receiver, the publisher's knowledge."""
 
     def __init__(
-        self, folder: Path, clock: ManualClock, receiver: Receiver, azure: AzureConnections | None = None
+        self,
+        folder: Path,
+        clock: ManualClock,
+        receiver: Receiver,
+        azure: AzureConnections | None = None,
+        database: str = "ovenbridge",
+        due: Callable[[], int] | None = None,
     ) -> None:
         receiver.seen.clear()
         self.folder = folder
         self.azure = azure
+        self.database = database
+        self.due = due
         self.clock = clock
         self.receiver = receiver
         self.acknowledged: set[str] = set()
@@ -41,7 +50,7 @@ class World:
 
     def alive(self, fate: Fate | None = None) -> AbstractAsyncContextManager[Services]:
         """A process in this world."""
-        return alive(self.folder, self.clock, fate, azure=self.azure)
+        return alive(self.folder, self.clock, fate, azure=self.azure, database=self.database)
 
     def _answer(self, notification: Notification) -> int:
         name = notification.webhook_id[33:]
@@ -64,7 +73,7 @@ class World:
                 await house.events.publish(Event(id=name, type="EXTERNAL", timestamp=self.clock.now()))
                 self.acknowledged.add(name)
         for _ in range(RETRIES + 2):
-            await work_off(house)
+            await work_off(house, self.due)
             self.clock.advance(10.1)
 
     async def afterlife(self, *, publishing: bool) -> None:
