@@ -26,9 +26,9 @@ from tests.unit.callbacks.world import World
 from tests.wire.azure import AzureWire
 from tests.wire.service_bus import ServiceBusServer
 
-PARTS = 2
+PARTS = 4
 """The points are shared out among so many tests,"""
-SIDE_BY_SIDE = 30
+SIDE_BY_SIDE = 10
 """and each of them runs so many worlds at a time."""
 
 
