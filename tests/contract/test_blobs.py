@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.azure_connections import AzureConnections
@@ -87,6 +87,7 @@ async def test_names_that_no_backend_could_hold(blobs: BlobStore, name: str) -> 
         await blobs.read(name)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12) | st.from_regex(r"[./A-Za-z0-9_-]{1,12}", fullmatch=True))
 def test_a_good_name_stays_below_its_folder(name: str) -> None:
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,11 +132,15 @@ async def test_what_the_chain_alone_cannot_show(
     assert (await house.audit_proof.verify("equipment:A")).intact
 
 
-def change(path: Path, alter: Callable[[dict[str, object]], object]) -> None:
+def change(path: Path, alter: Callable[[dict[str, Any]], object]) -> None:
     document = json.loads(path.read_bytes())
     alter(document)
     path.chmod(0o600)
     path.write_bytes(json_text.canonical(document))
+
+
+def another_hash(document: dict[str, Any]) -> None:
+    document["anchors"][0]["sha256"] = "0" * 64
 
 
 def remove_files(folder: Path, *numbers: int) -> None:
@@ -157,7 +162,7 @@ def renumbered(folder: Path, one: int, other: int) -> None:
         change(folder / f"anchor-{number:09d}.json", lambda d, n=number: d.update(number=n))  # type: ignore[misc]
 
 
-def forget_heads(document: dict[str, object]) -> None:
+def forget_heads(document: dict[str, Any]) -> None:
     document["heads"] = []
 
 
@@ -188,6 +193,11 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str, int]] = {
     "a seal changed": (lambda f: change(f / "seal-000000001.json", forget_heads), "seal_altered", 2),
     "seals swapped": (lambda f: swap(f, "seal-000000001.json", "seal-000000002.json"), "seal_altered", 1),
     "the newest seal changed": (lambda f: change(f / "seal-000000002.json", forget_heads), "seal_altered", 2),
+    "the newest seal with another hash": (
+        lambda f: change(f / "seal-000000002.json", another_hash),
+        "anchor_altered",
+        4,
+    ),
     "the newest seal cut short": (
         lambda f: change(f / "seal-000000002.json", lambda d: d.update(through=5)),
         "seal_altered",
@@ -212,7 +222,7 @@ async def test_most_of_it_shows_without_opening_sealed_anchors(house: Services, 
     tamper, kind, number = TAMPERED[what]
     tamper(folder)
     found = (await house.audit_proof.evidence(opened=lambda _seal: False)).first_break
-    if what in ("an anchor that is none", "the newest seal changed"):
+    if what in ("an anchor that is none", "the newest seal changed", "the newest seal with another hash"):
         assert found is None, "only opening the sealed anchors shows it"
         return
     assert found is not None, what
