@@ -109,15 +109,15 @@ class Property:
                 parts.append(self._same_kind(bound))
         if not parts:
             raise InvalidInput("A range needs a bound.", field=self.path)
-        if len({type(value) is str for value in values}) > 1:
-            parts.append("0")  # nothing is a text and a number
-        elif self.column:
+        if self.column:
             parts += self._of_one_kind(condition)
         return "(" + " AND ".join(parts) + ")", values
 
     def _of_one_kind(self, condition: Range) -> list[str]:
         """Never between types: SQLite orders numbers before text before blobs, JSON does not compare them."""
         bounds = [b for b in (condition.ge, condition.gt, condition.le, condition.lt) if b is not None]
+        if len({isinstance(b, str) for b in bounds}) > 1:  # nothing is a text and a number
+            return [f"{self.value} >= ''", f"{self.value} < ''"]
         if any(isinstance(b, str) for b in bounds):
             return [f"{self.value} >= ''"] * (condition.ge is None and condition.gt is None) + [
                 f"{self.value} < x''"
