@@ -144,7 +144,7 @@ def test_a_cut_off_tail_shows_only_against_a_note() -> None:
     entries = chain_of(5)
     note = (5, entries[4]["hash"])
     assert verdict(entries, noted=note).intact
-    assert verdict(entries[:4]).intact, "said in docs/security.md: without a note this cannot be seen"
+    assert verdict(entries[:4]).intact, "said in docs/audit.md: without a note or an anchor this cannot be seen"
     found = verdict(entries[:4], noted=note).first_break
     assert found is not None
     assert (found.seq, found.kind) == (5, "head_missing")
