@@ -34,6 +34,12 @@ async def test_every_measure_is_listed(api: Api) -> None:
     assert {metric["kind"] for metric in body["metrics"]} == {"counter", "histogram", "gauge"}
 
 
+async def test_some_can_be_asked_for(api: Api) -> None:
+    found = (await api.get("/api/v1/metrics?name=poll.")).json()["metrics"]
+    assert [metric["name"] for metric in found] == ["poll.planned", "poll.duration", "poll.lag_seconds", "poll.skipped"]
+    assert (await api.get("/api/v1/metrics?name=nothing")).json()["metrics"] == []
+
+
 async def test_functions_are_measured(api: Api) -> None:
     def count(found: dict[tuple[str, ...], dict[str, Any]], outcome: str) -> int:
         return int(found.get(("read_equipment", outcome), {"count": 0})["count"])
