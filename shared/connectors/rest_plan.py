@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import ValidationError
-
+from shared.connectors.config_problems import parsed_config, unfilled
 from shared.connectors.mapping import SignalSpec, canonical_key
 from shared.connectors.oauth import TokenRequest
 from shared.connectors.paths import Path, parse_path
 from shared.connectors.profiles import Profile
 from shared.connectors.rest_config import RestConfig, RestOptions
-from shared.errors import FieldProblem, InvalidInput
+from shared.errors import InvalidInput
 from shared.outgoing.targets import TargetPolicy
 from shared.outgoing.tls import check_ca
 from shared.outgoing.urls import SplitUrl, split_url
@@ -26,7 +25,6 @@ from shared.outgoing.urls import SplitUrl, split_url
 __all__ = ["MappedSignal", "RestPlan", "plan"]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ def plan(config: Mapping[str, Any], profile: Profile, equipment_id: str, targets
         InvalidInput: naming every field that is wrong (``additional_config.signals['temperature.core'].at``).
         UnsafeTarget: an address we do not connect to.
     """
-    given = _parsed(config, profile)
+    given = parsed_config(RestConfig, config, profile.defaults)
     options = given.additional_config
     if profile.requires_signals and options.signals is None:
         raise InvalidInput(
@@ -99,38 +97,6 @@ def plan(config: Mapping[str, Any], profile: Profile, equipment_id: str, targets
         ca_pem=options.ca_certificate,
         unreadable=_unreadable(profile, options),
     )
-
-
-def _parsed(config: Mapping[str, Any], profile: Profile) -> RestConfig:
-    options = config.get("additional_config")
-    merged: Any = {**profile.defaults, **(options or {})} if isinstance(options, Mapping | None) else options
-    try:
-        return RestConfig.model_validate({**config, "additional_config": merged})
-    except ValidationError as err:
-        problems = [
-            _problem(entry["loc"], entry["type"], entry["msg"])
-            for entry in err.errors(include_url=False, include_input=False)
-        ]
-        detail = "; ".join(f"{p.field}: {p.problem}" for p in problems[:5])
-        raise InvalidInput(detail + ".", problems=problems) from None  # pydantic's own text would hold nothing more
-
-
-def _problem(loc: tuple[int | str, ...], kind: str, message: str) -> FieldProblem:
-    said = message.removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        said = "is not known here: check the spelling"
-    where = ""
-    for part in loc:
-        text = str(part)
-        if isinstance(part, int) or not _PLAIN_KEY.fullmatch(text):
-            where += f"[{part}]" if isinstance(part, int) else f"['{text[:100]}']"
-        else:
-            where += f".{text}" if where else text
-    if said.startswith("['") and ": " in said:  # a validator of a whole mapping names the entry itself
-        inner, _, said = said.partition(": ")
-        name, _, rest = inner[2:].partition("']")
-        where += (f".{name}" if _PLAIN_KEY.fullmatch(name) else f"['{name}']") + rest
-    return FieldProblem(where or "config", said)
 
 
 def _base(given: RestConfig, targets: TargetPolicy) -> SplitUrl:
@@ -183,12 +149,7 @@ def _filled(text: str, values: Mapping[str, str], place: str) -> Path:
     path = parse_path(text)
     unknown = sorted(path.placeholders() - values.keys())
     if unknown:
-        field = f"additional_config.{place}"
-        raise InvalidInput(
-            f"{field} has {{{unknown[0][:40]}}}, which has no value: give {unknown[0][:40]} in additional_config "
-            f"(known here: {', '.join(sorted(values))}).",
-            field=field,
-        )
+        raise unfilled(place, unknown[0], values)
     return path.filled(values)
 
 
