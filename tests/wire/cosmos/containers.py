@@ -215,6 +215,7 @@ class Container:
         rid = item_rid(self.rid, number)
         etag = f'"{self.lsn:08x}-0000-0700-0000-{int(self._now()) & 0xFFFFFFFF:08x}0000"'
         body = {name: value for name, value in document.items() if name not in _SYSTEM}
+        terms = self.policy.terms(body)
         body["_rid"] = rid
         body["_self"] = f"{self.link}docs/{rid}/"
         body["_etag"] = etag
@@ -223,7 +224,6 @@ class Container:
         raw = json_bytes(body)
         if len(raw) > MAX_ITEM_BYTES:
             raise too_large()
-        terms = self.policy.terms(document)
         item = Item(number, body["id"], key, effective_key(key), body, raw, etag, expires, terms)
         self.partitions.setdefault(key, {})[item.id] = item
         if over is None:

@@ -75,8 +75,8 @@ def component(value: Any) -> str:
         return UNDEFINED_COMPONENT
     if isinstance(value, dict | list):
         raise bad_request("Partition key provided is invalid: it must be text, a number, a boolean or null.")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = int(value) if abs(value) < 2**53 and float(value).is_integer() else float(value)
     if isinstance(value, str) and len(value.encode()) > 2048:
         raise bad_request("Partition key value must be smaller than 2048 bytes.")
     return orjson.dumps(value).decode()

@@ -188,11 +188,6 @@ class CosmosServer:
         with self._lock:
             self._faults.pending = [f for f in self._faults.pending if fault is not None and f is not fault]
 
-    @property
-    def pending_faults(self) -> int:
-        """How many are still to come."""
-        return len(self._faults.pending)
-
     def counting(self) -> AbstractContextManager[Count]:
         """``with server.counting() as count:`` and then ``count.calls``, ``count.charge``, ``count.by_operation()``."""
         return self.journal.counting()

@@ -17,6 +17,9 @@ from shared.clock import ManualClock
 from tests.wire.cosmos import CONTRIBUTOR, CREATE_ONLY, READER, CosmosServer, signature, token
 from tests.wire.cosmos.conftest import call, rows
 
+pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+"""The client verifies no certificate of 127.0.0.1."""
+
 WRITER = "6f1c8a52-0000-4000-8000-000000000001"
 ENTRY = {"id": "s:1", "stream": "s", "month": "2026-11", "seq": 1}
 KEY = ["s", "2026-11"]

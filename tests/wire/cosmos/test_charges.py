@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from azure.cosmos.partition_key import PartitionKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.wire.cosmos import CosmosServer, charges
@@ -40,9 +40,7 @@ async def test_every_answer_says_what_it_cost(sdk: Sdk, server: CosmosServer) ->
     # Three indexed values and the id, which is always indexed.
     insert = round(5.5 + 4 / 3, 2)
     expected = [insert, 1.0, 2 * insert, 2 * insert, 1 + 2 * insert, insert]
-    assert [entry.charge for entry in count.entries if entry.operation != "read_container"] == pytest.approx(
-        expected, abs=0.02
-    )
+    assert [entry.charge for entry in count.data] == pytest.approx(expected, abs=0.02)
     assert count.charge == pytest.approx(sum(expected), abs=0.05)
     assert sum(one["requestCharge"] for one in batch) == pytest.approx(1 + 2 * insert, abs=0.02)
     assert count.by_operation()["readings", "create"] == 1
@@ -99,10 +97,17 @@ def test_the_longest_rule_decides() -> None:
 
 # where keys live
 
-SCALARS = st.text(max_size=40) | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.booleans() | st.none()
+SCALARS = (
+    st.text(max_size=40)
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False).filter(bool)
+    | st.booleans()
+    | st.none()
+)
 
 
 @given(st.lists(SCALARS, min_size=1, max_size=3))
+@settings(deadline=None)
 def test_keys_are_hashed_as_the_client_hashes_them(values: list[Any]) -> None:
     """The client sends such hashes for a prefix of a hierarchical key; its function is private and may move."""
     paths = [f"/p{n}" for n in range(len(values))]
@@ -116,6 +121,7 @@ def test_what_is_not_there_has_a_hash_too() -> None:
 
 
 @given(st.integers(1, 16), st.text())
+@settings(deadline=None)
 def test_every_key_lives_in_one_partition(count: int, value: str) -> None:
     parts = ranges(count)
     assert (parts[0].low, parts[-1].high) == ("", "FF")

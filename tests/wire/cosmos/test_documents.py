@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -185,12 +186,13 @@ async def test_a_stale_etag_stops_every_write(sdk: Sdk) -> None:
     first = await call(readings.create_item(READING))
     await call(readings.replace_item("r:1", {**READING, "v": 2}))
     stale: dict[str, Any] = {"etag": first["_etag"], "match_condition": MatchConditions.IfNotModified}
-    for attempt in (
+    attempts: list[Callable[[], Any]] = [
         lambda: readings.replace_item("r:1", READING, **stale),
         lambda: readings.upsert_item(READING, **stale),
         lambda: readings.delete_item("r:1", KEY, **stale),
         lambda: readings.patch_item("r:1", KEY, [{"op": "set", "path": "/v", "value": 3}], **stale),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(CosmosAccessConditionFailedError) as refused:
             await call(attempt())
         assert status_of(refused) == (412, 0)
