@@ -20,6 +20,7 @@ __all__ = ["MAX_ITEM_BYTES", "Container", "Item", "Written"]
 
 MAX_ITEM_BYTES = 2 * 1024 * 1024
 _MAX_ID_BYTES = 1023
+_PURGE_EVERY = 2_000
 _SYSTEM = ("_rid", "_self", "_etag", "_attachments", "_ts")
 
 NO_SUCH_ITEM = (
@@ -212,6 +213,8 @@ class Container:
             self._numbers += 1
         number = over.number if over else self._numbers
         self.lsn += 1
+        if self.lsn % _PURGE_EVERY == 0:
+            self.purge()
         rid = item_rid(self.rid, number)
         etag = f'"{self.lsn:08x}-0000-0700-0000-{int(self._now()) & 0xFFFFFFFF:08x}0000"'
         body = {name: value for name, value in document.items() if name not in _SYSTEM}

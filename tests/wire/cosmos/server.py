@@ -113,7 +113,7 @@ class CosmosServer:
 
     async def _serve(self, ready: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        server = web.Server(self._handle, keepalive_timeout=300)
+        server = web.Server(self._handle, keepalive_timeout=300, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=0.05)
         await runner.setup()
         try:

@@ -341,6 +341,65 @@ async def test_what_counts_as_a_scan(sdk: Sdk, server: CosmosServer) -> None:
     assert [paths for _, _, paths in server.observed.scans] == [("LOWER(/ts)", "/in/v")]
 
 
+# what auditors ask
+
+
+async def test_the_auditors_queries(sdk: Sdk, server: CosmosServer) -> None:
+    """The four of the architecture notes, word for word."""
+    server.seed("audit", ({"id": f"e:{n}", "stream": "equipment:X", "month": "2026-11", "seq": n} for n in (2, 1, 3)))
+    found = await sdk.query(
+        sdk.container("audit"),
+        "SELECT c.seq,c.at,c.actor,c.action,c.before,c.after,c.hash FROM c "
+        "WHERE c.stream='equipment:X' AND c.month='2026-11' ORDER BY c.seq",
+        "equipment:X",
+        "2026-11",
+    )
+    assert found == [{"seq": 1}, {"seq": 2}, {"seq": 3}]
+    server.seed(
+        "readings",
+        (
+            {"id": t, "equipmentId": "E", "day": "d", "ts": t, "temperatureZones": {"core": 70}, "other": 1}
+            for t in ("10:02", "10:01", "10:05")
+        ),
+    )
+    found = await sdk.query(
+        sdk.container("readings"),
+        "SELECT c.ts,c.temperatureZones.core FROM c "
+        "WHERE c.equipmentId=@e AND c.day=@d AND c.ts BETWEEN @a AND @b ORDER BY c.ts",
+        "E",
+        "d",
+        e="E",
+        d="d",
+        a="10:00",
+        b="10:02",
+    )
+    assert found == [{"ts": "10:01", "core": 70}, {"ts": "10:02", "core": 70}]
+    opened = {"equipmentId": "E", "openedAt": "2026-11-21T10:00:00.000Z", "severity": "high"}
+    server.seed(
+        "alerts",
+        [
+            {**opened, "id": "never"},
+            {**opened, "id": "late", "acknowledgedAt": "2026-11-21T10:16:00.000Z"},
+            {**opened, "id": "in time", "acknowledgedAt": "2026-11-21T10:15:59.000Z"},
+        ],
+    )
+    found = await sdk.query(
+        sdk.container("alerts"),
+        "SELECT c.id,c.severity,c.openedAt,c.acknowledgedAt FROM c WHERE c.openedAt>=@from AND "
+        "(NOT IS_DEFINED(c.acknowledgedAt) OR DateTimeDiff('minute',c.openedAt,c.acknowledgedAt)>15)",
+        **{"from": "2026-11-21"},
+    )
+    assert [alert["id"] for alert in found] == ["never", "late"]
+    server.seed("deliveries", [{"id": "d", "callbackId": "c", "status": "discarded", "createdAt": "2", "eventId": "e"}])
+    found = await sdk.query(
+        sdk.container("deliveries"),
+        "SELECT c.callbackId,c.eventId,c.attempts,c.discardReason FROM c "
+        "WHERE c.status='discarded' AND c.createdAt>=@from",
+        **{"from": "1"},
+    )
+    assert found == [{"callbackId": "c", "eventId": "e"}]
+
+
 # several physical partitions
 
 

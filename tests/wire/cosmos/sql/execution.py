@@ -143,20 +143,24 @@ class _Run:
     def _candidates(
         self, items: Iterable[Stored], after: tuple[list[Any], int] | None
     ) -> Iterator[tuple[list[Any], Stored, Row]]:
-        """What the index leads to, in order, behind the position."""
+        """What the index leads to, in order, behind the position. Equal keys stay in the order of creation."""
+        served, values = self.served, [value for value, _ in self.order]
         led: Iterable[tuple[list[Any], Stored, Row]] = (
-            ([sort_key(value(row)) for value, _ in self.order], item, row)
-            for item in items
-            for row in self.sources({_DOCUMENT: item.body})
-            if all(condition(row) is True for condition in self.served)
+            ([sort_key(value(row)) for value in values], item, row)
+            for item, row in self._sourced(items)
+            if not served or all(condition(row) is True for condition in served)
         )
-        if self.order:
-            led = sorted(led, key=lambda entry: entry[1].number)
-            for at in range(len(self.order) - 1, -1, -1):
-                led = sorted(led, key=lambda entry, at=at: entry[0][at], reverse=self.order[at][1])  # type: ignore[misc]
-        for entry in led:
-            if after is None or self._behind(entry[0], entry[1].number, after):
-                yield entry
+        for at in range(len(self.order) - 1, -1, -1):
+            led = sorted(led, key=lambda entry, at=at: entry[0][at], reverse=self.order[at][1])  # type: ignore[misc]
+        if after is None:
+            return iter(led)
+        return (entry for entry in led if self._behind(entry[0], entry[1].number, after))
+
+    def _sourced(self, items: Iterable[Stored]) -> Iterator[tuple[Stored, Row]]:
+        if self.shape.plain:
+            alias = self.query.sources[0].alias
+            return ((item, {alias: item.body}) for item in items)
+        return ((item, row) for item in items for row in self.sources({_DOCUMENT: item.body}))
 
     def _behind(self, keys: list[Any], number: int, after: tuple[list[Any], int]) -> bool:
         for key, before, (_, descending) in zip(keys, after[0], self.order, strict=True):
