@@ -93,7 +93,10 @@ class _Words:
         by_key = bool(connection.connection_string)
         where = setting if by_key else f"{setting}__fullyQualifiedNamespace"
         host = f"the namespace of {where}"
-        role = f'give the app\'s identity the role "{ROLES[use]}" on the queue {queue}; infra/main.bicep does that'
+        role = (
+            f'give the app\'s identity the role "{ROLES[use]}" on the queue {queue}; infra/main.bicep does that. A new '
+            "role takes some minutes to be known; no restart is needed"
+        )
         self.missing = (
             f"There is no queue {queue} in {host}. Deploy infra/main.bicep, which creates the queues of "
             f"infra/topology.json, or correct {where}."
@@ -101,13 +104,13 @@ class _Words:
         self.forbidden = (
             f"We may not {verb} the queue {queue} in {host}: "
             + (f"use a key in {setting} whose policy allows it" if by_key else role)
-            + ". A new role takes some minutes to be known; no restart is needed."
+            + "."
         )
         self.unknown_caller = (
             f"The key in {setting} is not accepted. Copy the connection string again."
             if by_key
             else f"Our identity is not accepted by {host}. Check that {setting}__clientId names the app's "
-            f"user-assigned identity, and {role}. A new role takes some minutes to be known; no restart is needed."
+            f"user-assigned identity, and {role}."
         )
         self.busy = f"Service Bus throttles {host}; the queue {queue} takes no more for the moment."
         self.full = f"The queue {queue} in {host} is full. Look why nothing takes messages out of it."

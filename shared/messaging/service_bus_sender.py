@@ -41,6 +41,8 @@ BATCH_BYTES = 240 * 1024
 """Below the 256 KB of the Standard tier; a batch may hold one message of our largest size and little else."""
 BATCH_MESSAGES = 500
 
+CHECK_SECONDS = 4.0
+"""Below the patience of the readiness page, so that our own sentence is the one that is shown."""
 CLOSE_SECONDS = 2.0
 
 
@@ -86,7 +88,7 @@ class QueueSender:
         """
         sender = self._clients.sender(self._queue)
         try:
-            async with asyncio.timeout(self._attempt):
+            async with asyncio.timeout(min(self._attempt, CHECK_SECONDS)):
                 await sender.__aenter__()
         except Exception as error:
             raise self._trouble(error).error from error
@@ -178,8 +180,9 @@ class QueueSender:
                     self._drop()
                 pause = _pause(found, tries, was_open)
                 if pause is None or loop.time() + pause >= end - GRACE_SECONDS:
+                    log.warning("Sending to %s was given up at try %d: %r", self._queue, tries, error)
                     raise found.error from error
-                log.info("Sending to %s failed (try %d), again in %.2f s: %r", self._queue, tries, pause, error)
+                log.info("Sending to %s failed at try %d, again in %.2f s: %r", self._queue, tries, pause, error)
                 await asyncio.sleep(pause)
             else:
                 self._succeeded()
@@ -204,9 +207,7 @@ class QueueSender:
     def _trouble(self, error: Exception) -> Trouble:
         if isinstance(error, Unavailable):  # the settings
             return Trouble(error, "no", rebuild=True)
-        found = trouble(error, self._clients.connection, self._queue, "send")
-        log.warning("Service Bus, sending to %s: %r", self._queue, error)
-        return found
+        return trouble(error, self._clients.connection, self._queue, "send")
 
     def _succeeded(self) -> None:
         self.last_success = asyncio.get_running_loop().time()

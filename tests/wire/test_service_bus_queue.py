@@ -12,12 +12,14 @@ import pytest
 from shared.clock import SystemClock
 from shared.errors import InvalidInput, OvenbridgeError, Unavailable
 from shared.messaging import Outgoing, Received
+from shared.messaging import service_bus_intake as intake_module
 from shared.messaging import service_bus_sender as sender_module
 from shared.messaging.service_bus import ServiceBusQueue
 from shared.metrics import QUEUE_SENDS
 from shared.topology import topology
 from tests.wire.service_bus import ServiceBusServer
 from tests.wire.service_bus.backend import adapter
+from tests.wire.service_bus.faults import Action
 
 Q = "callback-deliveries"
 POLLS = "poll-batches"
@@ -78,9 +80,9 @@ async def problem(queue: ServiceBusQueue, *messages: Outgoing) -> OvenbridgeErro
     ids=["cut", "detached", "busy"],
 )
 async def test_a_send_that_fails_is_done_again(
-    server: ServiceBusServer, queue: ServiceBusQueue, action: str, condition: str
+    server: ServiceBusServer, queue: ServiceBusQueue, action: Action, condition: str
 ) -> None:
-    server.fail(action, "send", condition=condition)  # type: ignore[arg-type]
+    server.fail(action, "send", condition=condition)
     await queue.send(Q, [message(1), message(2)])
     assert server.message_ids(Q) == ["m1", "m2"]
 
@@ -101,10 +103,12 @@ async def test_a_rejection_that_hangs_the_sdk_does_not_hang_us(
 ) -> None:
     server.omit_info()
     server.fail("refuse", "send")
+    server.forget_operations()
     began = time.monotonic()
     await queue.send(Q, [message(1)])
-    assert time.monotonic() - began < 4, "the link that hung was given up and the message sent over another"
+    assert time.monotonic() - began < 4
     assert server.message_ids(Q) == ["m1"]
+    assert server.calls("attach", Q) == 1, "the link that hung was given up and the message sent over another"
 
 
 async def test_our_patience_ends(server: ServiceBusServer, queue: ServiceBusQueue) -> None:
@@ -367,12 +371,18 @@ async def test_a_lock_lost_on_settling_is_no_error(server: ServiceBusServer, que
     assert (again.message_id, again.delivery_count) == ("m1", 2)
 
 
-async def test_an_answer_to_settling_that_is_lost(server: ServiceBusServer, queue: ServiceBusQueue) -> None:
-    await queue.send(Q, [message(1)])
+@pytest.mark.parametrize("action", ["cut", "lose answer", "detach"])
+async def test_an_answer_to_settling_that_is_lost(
+    server: ServiceBusServer, queue: ServiceBusQueue, monkeypatch: pytest.MonkeyPatch, action: Action
+) -> None:
+    monkeypatch.setattr(intake_module, "CALL_SECONDS", 1.0)
+    await queue.send(Q, [message(1), message(2)])
     (received,) = await one(queue)
-    server.fail("cut", "settle")
+    server.fail(action, "settle", condition="amqp:link:detach-forced")
     await queue.complete(Q, received)
-    assert server.depth(Q, "all") == 0
+    assert server.depth(Q, "all") == 1
+    (received,) = await one(queue)
+    assert received.message_id == "m2", "the receiver works on"
 
 
 async def test_the_service_delivers_twice(server: ServiceBusServer, queue: ServiceBusQueue) -> None:

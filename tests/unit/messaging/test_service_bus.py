@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
@@ -24,7 +26,9 @@ from shared.clock import ManualClock, SystemClock
 from shared.errors import InvalidInput, Unavailable
 from shared.messaging import Outgoing
 from shared.messaging.service_bus import ServiceBusQueue
+from shared.messaging.service_bus_client import ServiceBusClients
 from shared.messaging.service_bus_errors import trouble
+from shared.messaging.service_bus_intake import Held, QueueIntake
 from shared.messaging.service_bus_messages import (
     dead_letter,
     dead_letter_words,
@@ -150,6 +154,51 @@ def test_batches_keep_order_and_limits(sizes: list[int]) -> None:
 
 def test_many_small_ones() -> None:
     assert [len(batch) for batch in _batches([Outgoing(b"", f"m{n}") for n in range(1_001)])] == [500, 500, 1]
+
+
+# Receiving ------------------------------------------------------------------------------------------------------------
+
+
+class _NeverOpen:
+    """In the place of the clients: a link that takes for ever to open."""
+
+    connection = BY_IDENTITY
+
+    def receiver(self, *_: object, **__: object) -> _NeverOpen:
+        return self
+
+    async def __aenter__(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None: ...
+
+
+async def test_what_was_handed_to_one_who_left_goes_to_the_next() -> None:
+    clock = ManualClock(NOW)
+    intake = QueueIntake("poll-batches", cast("ServiceBusClients", _NeverOpen()), clock, lock_seconds=60)
+    leaving = asyncio.create_task(intake.receive(2))
+    await asyncio.sleep(0)
+    until = NOW + timedelta(seconds=60)
+    intake._spare.extend(Held(peeked(Outgoing(b"x", f"m{n}")), until) for n in range(1))
+    intake._hand_out()
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    assert leaving.cancelled()
+    (received,) = await asyncio.wait_for(intake.receive(1), 1)
+    assert (received.message_id, received.delivery_count) == ("m0", 1)
+    await intake.close()
+
+
+async def test_a_message_whose_lock_ended_here_is_not_handed_out() -> None:
+    clock = ManualClock(NOW)
+    intake = QueueIntake("poll-batches", cast("ServiceBusClients", _NeverOpen()), clock, lock_seconds=60)
+    intake._spare.append(Held(peeked(Outgoing(b"x", "old")), NOW))
+    waiting = asyncio.create_task(intake.receive(1))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    await intake.close()
+    with pytest.raises(Unavailable):
+        await waiting
 
 
 # Sentences ------------------------------------------------------------------------------------------------------------
