@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from shared.audit.anchor import ZERO, Anchor, Seal
 from shared.audit.chain import Break
@@ -12,6 +11,9 @@ from shared.audit.shelf import AnchorShelf, Unreadable
 from shared.audit.witness import Witness
 
 __all__ = ["Evidence", "gather"]
+
+SEALS_AT_ONCE, ANCHORS_AT_ONCE = 64, 256
+"""So many are in memory at a time: years of them would be hundreds of megabytes."""
 
 Look = tuple[str, str | None]
 """When an anchor was written, and from when on it looked."""
@@ -55,65 +57,96 @@ async def gather(
         opened: the seals, by number, whose anchors are opened too.
     """
     contents = await shelf.contents()
-    seals = await shelf.seals(contents.seals)
-    found = Evidence(anchors=len(contents.anchors), seals=len(seals))
-    found.first_break = _broken_sequence("seal", seals) or _missing("anchor", contents.anchors)
-    looks: dict[int, Look] = {}
-    hashes: dict[int, str] = {0: ZERO}
-    done = 0
-    for seal in seals:
-        if isinstance(seal, Unreadable):
-            continue
-        found.first_break = found.first_break or _gap_between_seals(seal, done)
-        done = max(done, seal.through)
-        looks |= {anchor.number: (anchor.at, anchor.since) for anchor in seal.anchors}
-        hashes |= {anchor.number: anchor.sha256 for anchor in seal.anchors}
-        _keep(found, wanted, _of_seal(seal, looks))
-    loose = [number for number in contents.anchors if number not in looks]
-    gone = [number for number in looks if number not in set(contents.anchors)]
-    if gone and found.first_break is None:
-        found.first_break = _gone("anchor", min(gone))
-    rest = await shelf.anchors(loose)
-    await _open(found, shelf, [s for s in seals if isinstance(s, Seal) and opened(s.number)], hashes)
-    hashes |= {anchor.number: anchor.sha256 for anchor in rest}
-    found.read += len(rest)
-    for anchor in rest:
-        found.first_break = found.first_break or _broken_anchor(anchor, hashes)
-        if isinstance(anchor, Anchor):
-            _keep(found, wanted, _of_anchor(anchor))
-    times = [anchor.at for anchor in rest if isinstance(anchor, Anchor)]
-    sealed = [seal.at for seal in seals if isinstance(seal, Seal)]
-    found.newest = max([*times[-1:], *sealed[-1:]], default=None)
-    found.doubt = None if found.first_break else _clock_went_back("seal", sealed)
+    found = Evidence(anchors=len(contents.anchors), seals=len(contents.seals))
+    walk = _Walk(found, wanted)
+    for start in range(0, len(contents.seals), SEALS_AT_ONCE):
+        for seal in await shelf.seals(contents.seals[start : start + SEALS_AT_ONCE]):
+            walk.over_seal(seal)
+            if isinstance(seal, Seal) and opened(seal.number):
+                walk.into_seal(seal, await shelf.anchors(anchor.number for anchor in seal.anchors))
+    walk.note(_missing("anchor", contents.anchors))
+    gone = walk.looks.keys() - set(contents.anchors)
+    walk.note(_gone("anchor", min(gone)) if gone else None)
+    loose = [number for number in contents.anchors if number not in walk.looks]
+    for start in range(0, len(loose), ANCHORS_AT_ONCE):
+        for anchor in await shelf.anchors(loose[start : start + ANCHORS_AT_ONCE]):
+            walk.over_loose(anchor)
+    if found.first_break is not None:
+        found.doubt = None
     return found
 
 
-async def _open(found: Evidence, shelf: AnchorShelf, seals: Sequence[Seal], hashes: Mapping[int, str]) -> None:
-    """Hold anchors against their seals."""
-    for seal in seals:
-        anchors = await shelf.anchors(anchor.number for anchor in seal.anchors)
-        found.read += len(anchors)
+@dataclass(slots=True)
+class _Walk:
+    """What must be remembered on the way from the first seal to the newest anchor."""
+
+    found: Evidence
+    wanted: Callable[[str], bool]
+    hashes: dict[int, str] = field(default_factory=lambda: {0: ZERO})
+    """Of the anchors, by number."""
+    looks: dict[int, Look] = field(default_factory=dict)
+    """Of the sealed anchors, by number."""
+    seal: int = 0
+    """The number of the seal before,"""
+    previous: str = ZERO
+    """its hash,"""
+    at: str = ""
+    """and its time."""
+    through: int = 0
+    """The last anchor that was sealed."""
+
+    def note(self, broken: Break | None) -> None:
+        """Only the first counts: what comes after may follow from it."""
+        self.found.first_break = self.found.first_break or broken
+
+    def over_seal(self, seal: Seal | Unreadable) -> None:
+        """The next seal."""
+        if seal.number != self.seal + 1:
+            self.note(_gone("seal", self.seal + 1))
+        self.seal = seal.number
+        if isinstance(seal, Unreadable):
+            self.note(_unreadable("seal", seal))
+            self.previous = seal.sha256
+            return
+        if seal.previous != self.previous:
+            self.note(_unchained("seal", seal.number))
+        self.note(_gap_between_seals(seal, self.through))
+        if seal.at < self.at and self.found.doubt is None:
+            detail = f"Seal {seal.number} says {seal.at}, the one before it {self.at}: a clock was wrong."
+            self.found.doubt = Break(None, "clock_back", detail, seal.number)
+        self.previous, self.at = seal.sha256, seal.at
+        self.through = max(self.through, seal.through)
+        self.looks |= {anchor.number: (anchor.at, anchor.since) for anchor in seal.anchors}
+        self.hashes |= {anchor.number: anchor.sha256 for anchor in seal.anchors}
+        self.found.newest = seal.at
+        for head in seal.heads:
+            at, since = self.looks.get(head.anchor, (seal.at, None))
+            self._keep(head.stream, Witness(head.anchor, at, since, head.seq, head.hash))
+
+    def into_seal(self, seal: Seal, anchors: Sequence[Anchor | Unreadable]) -> None:
+        """Hold the anchors of a seal against it."""
+        self.found.read += len(anchors)
         for anchor in anchors:
-            found.first_break = found.first_break or _broken_anchor(anchor, hashes)
+            self.note(_broken_anchor(anchor, self.hashes))
         told = {(h.anchor, h.stream, h.seq, h.hash) for h in seal.heads}
         held = {(a.number, h.stream, h.seq, h.hash) for a in anchors if isinstance(a, Anchor) for h in a.heads}
-        if told != held and found.first_break is None:
+        if told != held:
             detail = f"Seal {seal.number} does not say what its anchors say: it was replaced."
-            found.first_break = Break(None, "seal_altered", detail, seal.number)
+            self.note(Break(None, "seal_altered", detail, seal.number))
 
+    def over_loose(self, anchor: Anchor | Unreadable) -> None:
+        """The next anchor that no seal holds."""
+        self.found.read += 1
+        self.hashes[anchor.number] = anchor.sha256
+        self.note(_broken_anchor(anchor, self.hashes))
+        if isinstance(anchor, Anchor):
+            self.found.newest = max(self.found.newest or "", anchor.at)
+            for head in anchor.heads:
+                self._keep(head.stream, Witness(anchor.number, anchor.at, anchor.since, head.seq, head.hash))
 
-def _broken_sequence(what: str, documents: Sequence[Seal | Unreadable]) -> Break | None:
-    missing = _missing(what, [document.number for document in documents])
-    before = ZERO
-    for document in documents:
-        if missing is not None and missing.anchor is not None and missing.anchor < document.number:
-            return missing
-        if isinstance(document, Unreadable):
-            return _unreadable(what, document)
-        if document.previous != before:
-            return _unchained(what, document.number)
-        before = document.sha256
-    return missing
+    def _keep(self, stream: str, witness: Witness) -> None:
+        if self.wanted(stream):
+            self.found.witnesses.setdefault(stream, []).append(witness)
 
 
 def _broken_anchor(anchor: Anchor | Unreadable, hashes: Mapping[int, str]) -> Break | None:
@@ -159,28 +192,3 @@ def _gap_between_seals(seal: Seal, done: int) -> Break | None:
         return None
     detail = f"Seal {seal.number} does not go on where the one before it ended: one of the two was replaced."
     return Break(None, "seal_altered", detail, seal.number)
-
-
-def _clock_went_back(what: str, times: Sequence[str]) -> Break | None:
-    for number, (before, after) in enumerate(pairwise(times), start=2):
-        if after < before:
-            detail = f"{what.capitalize()} {number} says {after}, the one before it {before}: a clock was wrong."
-            return Break(None, "clock_back", detail, number)
-    return None
-
-
-def _keep(found: Evidence, wanted: Callable[[str], bool], told: Iterator[tuple[str, Witness]]) -> None:
-    for stream, witness in told:
-        if wanted(stream):
-            found.witnesses.setdefault(stream, []).append(witness)
-
-
-def _of_seal(seal: Seal, looks: Mapping[int, Look]) -> Iterator[tuple[str, Witness]]:
-    for head in seal.heads:
-        at, since = looks.get(head.anchor, (seal.at, None))
-        yield head.stream, Witness(head.anchor, at, since, head.seq, head.hash)
-
-
-def _of_anchor(anchor: Anchor) -> Iterator[tuple[str, Witness]]:
-    for head in anchor.heads:
-        yield head.stream, Witness(anchor.number, anchor.at, anchor.since, head.seq, head.hash)
