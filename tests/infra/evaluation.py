@@ -153,7 +153,6 @@ class Evaluator:
 
     def _object(self, expression: syntax.Object, scope: Scope) -> Fields:
         entries: dict[str, Later] = {}
-        twice: list[tuple[str, Place]] = []
         complete = True
         for entry in expression.entries:
             keys: Sequence[str | None] = [entry.key]
@@ -162,10 +161,8 @@ class Evaluator:
                 keys = [o.value if isinstance(o, Scalar) and isinstance(o.value, str) else None for o in outcomes]
             for key in keys:
                 complete = complete and key is not None
-                if key in entries:
-                    twice.append((key, entry.at))
                 entries[key or f"${{{entry.at}}}"] = self.later(entry.value, scope)
-        return Fields(expression.at, entries, complete, tuple(twice))
+        return Fields(expression.at, entries, complete)
 
     # --- names ---
 

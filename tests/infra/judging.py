@@ -72,8 +72,6 @@ def judge_model(given: Fields, model: Model, path: str, also: Iterable[str] = ()
             yield Problem(value.at, f"`{prefix}{name}` can only be read, Azure sets it.")
         else:
             yield from judge(value.outcomes(), field.type, f"{prefix}{name}", required=field.required)
-    for name, place in given.twice:
-        yield Problem(place, f"`{prefix}{name}` is set twice.")
     if given.complete and chosen:
         for field in model.fields.values():
             if field.required and field.name not in given.entries and field.name not in also:

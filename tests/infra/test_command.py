@@ -8,7 +8,8 @@ import pytest
 
 from tests.infra.__main__ import main
 from tests.infra.app_settings import UNSET, read_by_code
-from tests.infra.gate import ROOT
+from tests.infra.gate import ROOT, judged
+from tests.infra.second_opinion import UNREADABLE
 
 
 def test_nothing_wrong_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,3 +46,21 @@ def test_what_the_code_reads_is_found() -> None:
     ):
         assert name in found
     assert set(UNSET) <= set(found)
+
+
+def test_the_list_of_unset_settings_does_not_grow_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(UNSET, "LONG_GONE", "it was there once")
+    (problem,) = judged(ROOT)
+    assert problem.sentence == "LONG_GONE is on the list of unset ones, but nobody reads it."
+
+
+def test_pycep_has_its_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses what tree-sitter takes; what it cannot read is on a list that does not grow old either."""
+    file = "infra/modules/identity.bicep"
+    text = (ROOT / file).read_text("utf-8")
+    union = judged(ROOT, instead={file: text + "\nparam size 'small' | 'large' = 'small'\noutput size string = size\n"})
+    assert [problem.at.file for problem in union] == [file]
+    assert "a second parser (pycep) does not take this" in union[0].sentence
+    monkeypatch.setitem(UNREADABLE, file, "a union, inline")
+    (problem,) = judged(ROOT)
+    assert "pycep reads this file by now" in problem.sentence

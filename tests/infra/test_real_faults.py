@@ -70,6 +70,8 @@ FAULTS = [
         "siteConfig.linuxFxVersion; leave it out",
     ),
     (APP, r"(\n    functionAppConfig: \{)", r"\1\n      x: {}", APP, "`properties.functionAppConfig.x` does not exist"),
+    (APP, r"(\n      )runtime: \{", r"\1x: {", APP, "Flex Consumption needs functionAppConfig.runtime."),
+    (APP, r"'appsettings'", "'web'", APP, "`app` has no app settings."),
     # The way in.
     (APP, r"httpsOnly: true", "httpsOnly: false", APP, "`properties.httpsOnly` must be true"),
     (
@@ -235,6 +237,27 @@ FAULTS = [
         "",
         "infra/main.parameters.json",
         "`environmentName` of",
+    ),
+    (
+        "infra/main.parameters.json",
+        r'("serviceBusSku": )\{ "value": ("\w+") \}',
+        r"\1\2",
+        "infra/main.parameters.json",
+        'write `{ "value": ... }` for `serviceBusSku`.',
+    ),
+    (
+        "infra/alerts.json",
+        r'("description": ")',
+        r"\1AccountKey=",
+        "infra/alerts.json",
+        "`AccountKey=` looks like a key or a connection string.",
+    ),
+    (
+        "infra/main.parameters.json",
+        r'"parameters"',
+        '"params"',
+        "infra/main.parameters.json",
+        "an object `parameters` is missing.",
     ),
     (
         "infra/alerts.json",

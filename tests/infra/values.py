@@ -8,7 +8,7 @@ when somebody asks (:class:`Later`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.infra import syntax
 from tests.infra.problem import Place
@@ -112,8 +112,6 @@ class Fields(Outcome):
 
     entries: Mapping[str, Later]
     complete: bool = True
-    twice: tuple[tuple[str, Place], ...] = field(default=())
-    """Keys that are written twice."""
 
 
 def kind_of(outcome: Outcome) -> str:
