@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from shared.signals import Reading, SignalValue
+from shared.errors import DeviceNotSupported
+from shared.signals import Reading, SignalValue, Value
 
 if TYPE_CHECKING:
     from shared.clock import Clock
@@ -61,6 +62,17 @@ class Connector(ABC):
     @abstractmethod
     async def get_capabilities(self) -> Capabilities:
         """What the mapping names and one read confirms."""
+
+    async def write(self, key: str, value: Value) -> SignalValue:
+        """Write one signal that its mapping calls ``writable``, and read it back.
+
+        ``value`` is in the unit inside (Celsius), as readings show it. Unlike the methods above, this one raises.
+
+        Raises:
+            InvalidInput: there is no such signal, it is not writable, or the value is out of its range.
+            DeviceError: it could not be written; the sentence says whether it may have been all the same.
+        """
+        raise DeviceNotSupported(f"{key} cannot be written: devices of this protocol are only read.")
 
     async def close(self) -> None:
         """Give back what this connector holds for itself; the shared pool stays open."""

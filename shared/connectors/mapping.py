@@ -1,8 +1,8 @@
 """The device mapping: one shape for every protocol (reference/equipment.md section 7, docs/equipment-mapping.md).
 
 ``"key": "address"`` or ``"key": {"at": "address", "unit", "scale", "offset", "digits", "map", "invalid", "min", "max",
-"deadband"}``. Only the address differs between protocols; what happens to the raw value is the same everywhere and
-stands in :func:`shared.connectors.values.value_of`.
+"deadband", "writable"}``. Only the address differs between protocols; what happens to the raw value is the same
+everywhere and stands in :func:`shared.connectors.values.value_of`.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class SignalSpec(BaseModel):
     min: FiniteFloat | None = Field(None, description="Least plausible value, in `unit`. Below: uncertain.")
     max: FiniteFloat | None = Field(None, description="Largest plausible value, in `unit`. Above: uncertain.")
     deadband: FiniteFloat | None = Field(None, ge=0, description="Smaller changes need not be reported, in `unit`.")
+    writable: bool = Field(False, description="May this signal be written, where the device's remote control is on?")
 
     @model_validator(mode="before")
     @classmethod
