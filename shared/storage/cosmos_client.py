@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.request import getproxies_environment
 
 from shared.azure_connections import AzureConnection
 from shared.azure_identity import AzureIdentity
@@ -144,7 +145,10 @@ def _transport() -> AioHttpTransport:
             raise aiohttp.ClientConnectionError("The connection broke.") from err
 
     session = aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=True, middlewares=(once,)
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=bool(getproxies_environment()),  # it would ask a thread for every request whether there is a proxy
+        middlewares=(once,),
     )
     return AioHttpTransport(session=session, session_owner=True)
 

@@ -219,6 +219,21 @@ async def test_order_over_a_prefix(store: DocumentStore) -> None:
         assert await ids(store, "readings", one, ("oven-1",)) == [d["id"] for d in documents[2::3]]
 
 
+@pytest.mark.parametrize("order", ["ts", "id", "day"])
+async def test_the_same_place_in_several_partitions(store: DocumentStore, order: str) -> None:
+    """The partition decides in the end."""
+    documents = [{**reading(0, day=day), "id": name} for day in ("1", "2", "3") for name in ("a", "b")]
+    await fill(store, "readings", documents)
+    expected = [(d["id"], d["day"]) for d in documents]
+    if order != "day":
+        expected.sort()
+    for descending in (False, True):
+        for limit in (1, 2, 4, 100):
+            query = Query((In("day", ("3", "1", "2")),), order_by=order, descending=descending, limit=limit)
+            found = [item.document async for item in every(store, "readings", query, partition=("oven-1",))]
+            assert [(d["id"], d["day"]) for d in found] == (expected[::-1] if descending else expected)
+
+
 async def test_documents_without_the_ordered_property_come_too(store: DocumentStore) -> None:
     documents = [delivery(3 * n, **({"createdAt": f"t{n:02}"} if n % 2 else {})) for n in range(12)]
     await fill(store, "deliveries", documents)

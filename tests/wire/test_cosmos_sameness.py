@@ -72,7 +72,7 @@ DOCUMENT = st.fixed_dictionaries(
     {"day": st.sampled_from(DAYS)},
     optional={"ts": TIMES, "p": VALUES, "deep": st.fixed_dictionaries({}, optional={"er": VALUES})},
 )
-DOCUMENTS = st.lists(DOCUMENT, max_size=25)
+DOCUMENTS = st.lists(DOCUMENT, min_size=8, max_size=25) | st.lists(DOCUMENT, max_size=8)
 PATHS = st.sampled_from(["ts", "p", "deep.er", "day", "id"])
 SCALARS = VALUES | TIMES | st.sampled_from(DAYS)
 BOUNDS = st.integers(-2, 2) | st.sampled_from(["", "a", "2"]) | TIMES
@@ -85,15 +85,15 @@ CONDITIONS = st.one_of(
     st.builds(Range, PATHS, lt=BOUNDS),
 )
 WHERE: st.SearchStrategy[tuple[Condition, ...]] = st.lists(CONDITIONS, max_size=2).map(tuple)
-FEWER = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEWER = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 async def filled(both: Both, documents: list[dict[str, Any]]) -> str:
-    """A machine of its own for each round: its documents are all that counts."""
+    """A machine of its own for each round: its documents are all that counts. Ids come again on other days."""
     both.round += 1
     machine = f"oven-{both.round}"
     whole: list[Document] = [
-        {"id": f"x{(n * 7) % 25:02}", "equipmentId": machine, **document} for n, document in enumerate(documents)
+        {"id": f"x{n % 4}", "equipmentId": machine, **document} for n, document in enumerate(documents)
     ]
     assert await both.cosmos.create_each("readings", whole) == await both.sqlite.create_each("readings", whole)
     return machine
@@ -128,11 +128,11 @@ def test_conditions(both: Both, documents: list[dict[str, Any]], where: Any, lim
 @FEWER
 @given(
     documents=DOCUMENTS,
-    where=WHERE,
-    limit=st.integers(1, 9),
-    order=st.sampled_from(["ts", "ts", "id", "day"]),
+    where=st.just(()) | WHERE,
+    limit=st.sampled_from([1, 2, 3, 7]),
+    order=st.sampled_from(["ts", "id", "day"]),
     descending=st.booleans(),
-    days=st.sampled_from([("1",), ("2", "1"), DAYS]),
+    days=st.sampled_from([DAYS, ("2", "1"), ("1",)]),
     select=st.sampled_from([None, (), ("p",)]),
 )
 def test_orders(
