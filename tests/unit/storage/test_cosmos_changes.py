@@ -54,7 +54,11 @@ def test_a_value_in_a_predicate_is_one_json_literal(value: Any) -> None:
     assert json.loads(text.removeprefix(start)) == value
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, {1, 2}, object(), {1: 2}, [object()]], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, {1, 2}, object(), {1: 2}, [object()]],
+    ids=["nan", "infinity", "set", "object", "number as key", "object in a list"],
+)
 def test_a_value_that_is_no_json_is_refused(value: Any) -> None:
     with pytest.raises(InvalidInput):
         predicate_of({"a": value})
