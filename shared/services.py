@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from shared.collection.poll import Polling
     from shared.collection.summary import ConnectionSummary
     from shared.connectors import Connectors
+    from shared.connectors.opc_ua_application import OpcUaApplication
     from shared.equipment.registry import EquipmentRegistry
     from shared.events import EventLog
     from shared.inbox.handling import InboundWork
@@ -223,7 +224,14 @@ class Services:
         """Ways to read a device."""
         from shared.connectors import Connectors
 
-        return Connectors(self.http, self.clock)
+        return Connectors(self.http, self.clock, self.opc_ua_application)
+
+    @cached_property
+    def opc_ua_application(self) -> OpcUaApplication:
+        """Who we are to OPC UA servers."""
+        from shared.connectors.opc_ua_application import OpcUaApplication
+
+        return OpcUaApplication(self.vault, self.clock)
 
     # Floor 3 -----------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,27 @@ from shared.signals import Reading, SignalValue, Value
 
 if TYPE_CHECKING:
     from shared.clock import Clock
+    from shared.connectors.discovery import Discovery
     from shared.connectors.oauth import TokenCache
+    from shared.connectors.opc_ua_memory import OpcUaMemory
     from shared.connectors.profiles import Profile
     from shared.outgoing.http import OutgoingHttp
 
-__all__ = ["BaseIoTConnector", "Capabilities", "ConnectionTest", "Connector", "Setup"]
+__all__ = ["BaseIoTConnector", "Capabilities", "ConnectionTest", "Connector", "ServerCertificate", "Setup"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """A certificate as a device shows it. Whether it may be trusted a person decides."""
+
+    fingerprint: str
+    """SHA-256, 64 lower-case hex digits."""
+    thumbprint: str
+    """SHA-1, as many devices show it."""
+    subject: str
+    valid_until: datetime
+    trusted: bool
+    """It is the one that is pinned in the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +51,8 @@ class ConnectionTest:
     error_details: str | None
     """A sentence for a person; beside a success, a hint."""
     signals: Mapping[str, SignalValue] = field(default_factory=lambda: MappingProxyType({}))
+    server_certificate: ServerCertificate | None = None
+    """The one that is not trusted yet, for a person to compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,22 @@ class Connector(ABC):
         """
         raise DeviceNotSupported(f"{key} cannot be written: devices of this protocol are only read.")
 
+    async def discover(self, seconds: float) -> Discovery:
+        """Look what there is, in at most so many seconds; a mapping is not needed.
+
+        Raises:
+            DeviceError: the device could not be asked.
+        """
+        raise DeviceNotSupported("Devices of this protocol cannot be asked what they have: write the mapping by hand.")
+
+    async def shown_certificate(self) -> ServerCertificate:
+        """The certificate that the device shows to anybody, for a person to compare and trust.
+
+        Raises:
+            DeviceError: the device could not be asked, or shows none.
+        """
+        raise DeviceNotSupported("Certificates are trusted one by one for OPC UA only.")
+
     async def close(self) -> None:
         """Give back what this connector holds for itself; the shared pool stays open."""
         return
@@ -94,5 +129,7 @@ class Setup:
     http: OutgoingHttp
     clock: Clock
     tokens: TokenCache
+    opc_ua: OpcUaMemory | None = None
+    """What the OPC UA connectors of this process share; made where it is missing."""
     owns_http: bool = False
     """The pool was made for this connector alone, which closes it."""

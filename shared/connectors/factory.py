@@ -10,15 +10,19 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from shared.clock import Clock, SystemClock
 from shared.connectors.base import Connector, Setup
 from shared.connectors.oauth import TokenCache
+from shared.connectors.opc_ua_memory import OpcUaMemory
 from shared.connectors.profiles import Profile, profile_of, profiles
 from shared.errors import InvalidInput
 from shared.outgoing.http import OutgoingHttp
 from shared.outgoing.targets import TargetPolicy
+
+if TYPE_CHECKING:
+    from shared.connectors.opc_ua_application import OpcUaApplication
 
 __all__ = ["ConnectorFactory", "Connectors"]
 
@@ -40,6 +44,7 @@ class ConnectorFactory:
         http: OutgoingHttp | None = None,
         clock: Clock | None = None,
         tokens: TokenCache | None = None,
+        opc_ua: OpcUaMemory | None = None,
     ) -> Connector:
         """A connector for one device; nothing is sent yet.
 
@@ -48,7 +53,7 @@ class ConnectorFactory:
         Raises:
             InvalidInput: naming the field that is wrong.
         """
-        setup = _setup(protocol, equipment_id, config, http, clock, tokens)
+        setup = _setup(protocol, equipment_id, config, http, clock, tokens, opc_ua)
         return _module(setup.profile).connector(setup)
 
     @staticmethod
@@ -61,7 +66,7 @@ class ConnectorFactory:
             InvalidInput: naming the field that is wrong.
         """
         http = OutgoingHttp(targets or TargetPolicy(allow_private=True, allow_http=True))
-        setup = _setup(protocol, "equipment", config, http, None, None)
+        setup = _setup(protocol, "equipment", config, http, None, None, None)
         _module(setup.profile).check(setup)
 
     @staticmethod
@@ -71,17 +76,24 @@ class ConnectorFactory:
 
 
 class Connectors:
-    """Connectors of this process: they share the pool and the OAuth2 tokens."""
+    """Connectors of this process: they share the pool, the OAuth2 tokens and what is remembered of OPC UA servers."""
 
-    def __init__(self, http: OutgoingHttp, clock: Clock) -> None:
+    def __init__(self, http: OutgoingHttp, clock: Clock, application: OpcUaApplication | None = None) -> None:
         self._http = http
         self._clock = clock
         self._tokens = TokenCache(clock)
+        self._opc_ua = OpcUaMemory(application)
 
     def open(self, *, protocol: str, equipment_id: str, config: Mapping[str, Any]) -> Connector:
         """A connector for one device; cheap, nothing is sent yet. Raises ``InvalidInput``."""
         return ConnectorFactory.create_connector(
-            protocol, equipment_id, config, http=self._http, clock=self._clock, tokens=self._tokens
+            protocol,
+            equipment_id,
+            config,
+            http=self._http,
+            clock=self._clock,
+            tokens=self._tokens,
+            opc_ua=self._opc_ua,
         )
 
 
@@ -92,6 +104,7 @@ def _setup(
     http: OutgoingHttp | None,
     clock: Clock | None,
     tokens: TokenCache | None,
+    opc_ua: OpcUaMemory | None,
 ) -> Setup:
     profile = _profile(protocol)
     clock = clock or SystemClock()
@@ -103,6 +116,7 @@ def _setup(
         http=http or _own_http(),
         clock=clock,
         tokens=tokens or TokenCache(clock),
+        opc_ua=opc_ua,
         owns_http=http is None,
     )
 

@@ -31,6 +31,8 @@ class TcpProxy:
         self._pairs: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
         self._passing = asyncio.Event()
         self._passing.set()
+        self._reaching = asyncio.Event()
+        self._reaching.set()
         self.port = 0
         """Where it listens; stays the same over ``refuse``."""
         self.accepted = 0
@@ -63,10 +65,8 @@ class TcpProxy:
             await self._stop_listening()
         elif self._server is None:
             await self._listen()
-        if mode == "hold":
-            self._passing.clear()
-        else:
-            self._passing.set()
+        _set(self._passing, mode != "hold")
+        _set(self._reaching, mode != "black-hole")
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
@@ -119,8 +119,7 @@ class TcpProxy:
             writer.write(data)
             await writer.drain()
         # The end of a connection does not get through a black hole either.
-        while self._mode == "black-hole":
-            await asyncio.sleep(0.02)
+        await self._reaching.wait()
 
     async def _swallow(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65_536):
@@ -131,6 +130,13 @@ class TcpProxy:
             for writer in writers:
                 _reset(writer)
             task.cancel()
+
+
+def _set(event: asyncio.Event, on: bool) -> None:
+    if on:
+        event.set()
+    else:
+        event.clear()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -15,9 +15,36 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.connectors.mapping import SignalSpec
 from shared.json_text import load
 
-__all__ = ["Family", "Fields", "Profile", "fields", "profile_of", "profiles"]
+__all__ = ["DeviceModel", "Family", "Fields", "ModelSignal", "Profile", "fields", "profile_of", "profiles"]
 
 FOLDER = Path(__file__).parent
+
+
+class ModelSignal(BaseModel):
+    """One signal of a device type: where its node hangs below the device, and what it becomes.
+
+    A ``*`` in ``path`` stands for a number (``ActualTemperatureChamber_*``, counted from 0 or 1 as the maker likes);
+    ``{1}`` and ``{2}`` in the keys are the first and second of these numbers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    key: str
+    single: str | None = Field(None, description="Key where the device has only one of them.")
+    others: str | None = Field(None, description="Key of those after the first, where `key` has no number.")
+    spec: dict[str, Any] = Field(default_factory=dict, description="unit, scale, map ... of the mapping.")
+
+
+class DeviceModel(BaseModel):
+    """A device type of an OPC UA companion specification."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    namespace: str
+    type_id: int
+    type_name: str
+    signals: tuple[ModelSignal, ...]
 
 
 class Profile(BaseModel):
@@ -33,6 +60,7 @@ class Profile(BaseModel):
     requires_signals: bool = False
     cannot_read_without: tuple[str, ...] = Field((), description="One of these options must be configured to read.")
     cannot_read_because: str = Field("", description="Said by every read while none of them is.")
+    opc_ua: DeviceModel | None = Field(None, description="The device type whose nodes are found by browsing.")
     defaults: dict[str, Any] = Field(default_factory=dict, description="Options where the configuration is silent.")
 
 

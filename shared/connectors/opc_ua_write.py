@@ -1,0 +1,105 @@
+"""Writing one node: as the type it has, and read back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from asyncua import ua
+from asyncua.ua.attribute_ids import AttributeIds
+
+from shared.connectors.mapping import Scalar
+from shared.connectors.opc_ua_nodes import node_id, plain, read_all, read_namespaces, status_name
+from shared.connectors.opc_ua_plan import NodeSignal
+from shared.connectors.opc_ua_session import Door
+from shared.connectors.opc_ua_status import reason_of
+from shared.errors import DeviceAuthenticationError, DeviceError, DeviceProtocolError, InvalidInput
+
+__all__ = ["write_node"]
+
+_WHOLE: dict[ua.VariantType, tuple[int, int]] = {
+    ua.VariantType.SByte: (-(2**7), 2**7 - 1),
+    ua.VariantType.Byte: (0, 2**8 - 1),
+    ua.VariantType.Int16: (-(2**15), 2**15 - 1),
+    ua.VariantType.UInt16: (0, 2**16 - 1),
+    ua.VariantType.Int32: (-(2**31), 2**31 - 1),
+    ua.VariantType.UInt32: (0, 2**32 - 1),
+    ua.VariantType.Int64: (-(2**63), 2**63 - 1),
+    ua.VariantType.UInt64: (0, 2**64 - 1),
+}
+
+
+async def write_node(door: Door, signal: NodeSignal, raw: Scalar) -> ua.DataValue:
+    """Write ``raw`` and answer what the node says then.
+
+    Raises:
+        InvalidInput: the node takes no such value.
+        DeviceError: the server refuses.
+    """
+    namespaces = await read_namespaces(door)
+    node = node_id(signal.node, namespaces)
+    if node is None:
+        raise DeviceProtocolError(f"The server has no namespace {signal.node.uri}, so nothing was written.")
+    before = (await read_all(door, [node]))[0]
+    if status_name(before).startswith("Bad") or before.Value is None or before.Value.Value is None:
+        raise DeviceProtocolError(
+            f"{signal.key} cannot be read now, so its type is not known and nothing was written: "
+            f"{reason_of(status_name(before))}."
+        )
+    kind = before.Value.VariantType
+    if before.Value.is_array:
+        raise InvalidInput(f"{signal.key} is a list at the server, which cannot be written.", field="signal")
+    # Without times and status: many servers take a bare value only (OPC 10000-4 section 5.11.4).
+    value = ua.DataValue(Value=ua.Variant(_typed(signal.key, raw, kind), kind), SourceTimestamp=None)
+    status = (await door.uaclient.session.write_attributes([node], [value], AttributeIds.Value))[0]
+    name = ua.status_codes.get_name_and_doc(status.value)[0]
+    if name.startswith("Bad"):
+        raise _refused(signal.key, name)
+    return (await read_all(door, [node]))[0]
+
+
+def _typed(key: str, raw: Scalar, kind: ua.VariantType) -> Any:
+    if kind == ua.VariantType.Boolean:
+        flag = {"true": True, "false": False, "1": True, "0": False}.get(str(raw).lower())
+        if flag is None:
+            raise InvalidInput(f"{key} takes true or false.", field="value")
+        return flag
+    if kind == ua.VariantType.String:
+        return raw if isinstance(raw, str) else str(raw)
+    number = _number(key, raw)
+    if kind in _WHOLE:
+        low, high = _WHOLE[kind]
+        if not float(number).is_integer() or not low <= number <= high:
+            raise InvalidInput(f"{key} takes whole numbers from {low} to {high}.", field="value")
+        return int(number)
+    if kind in (ua.VariantType.Float, ua.VariantType.Double):
+        return float(number)
+    raise InvalidInput(f"{key} is a {kind.name} at the server, which cannot be written.", field="signal")
+
+
+def _number(key: str, raw: Scalar) -> float | int:
+    if isinstance(raw, bool):
+        return int(raw)
+    try:
+        number = float(raw) if isinstance(raw, str) else raw
+    except ValueError:
+        raise InvalidInput(f"{key} takes a number.", field="value") from None
+    if not math.isfinite(number):
+        raise InvalidInput(f"{key} takes a number that is finite.", field="value")
+    return number
+
+
+def _refused(key: str, name: str) -> DeviceError:
+    kind = DeviceAuthenticationError if name == "BadUserAccessDenied" else DeviceProtocolError
+    return kind(f"The server refuses to write {key}: {reason_of(name)}. Nothing has changed.")
+
+
+def same(raw: Scalar, answer: ua.DataValue) -> bool:
+    """Did the node take it? A Float keeps seven digits."""
+    now = plain(answer.Value)
+    if isinstance(now, bool | str):
+        return str(now).lower() == str(raw).lower()
+    try:
+        return isinstance(now, int | float) and math.isclose(float(raw), float(now), rel_tol=1e-6, abs_tol=1e-9)
+    except ValueError:
+        return False
