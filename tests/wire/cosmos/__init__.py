@@ -37,9 +37,9 @@ Nothing here was compared with Azure. What follows is **inferred**: neither the 
 - *Unique keys*: a missing value counts as a value.
 - *Time to live*: a document is gone at ``_ts + ttl``, to the second; 0, below -1 and what is no whole number is 400. A
   container without a default ignores the documents' own.
-- *Language*: undefined in every comparison between types; SUM, AVG, MIN and MAX of nothing are undefined; SUM and AVG of
-  anything but numbers, MIN and MAX of arrays and objects too. NOT binds looser than a comparison. Words of the language
-  are no property names after a dot. DateTimeBin knows days and what is shorter; DateTimeDiff counts boundaries.
+- *Language*: undefined in every comparison between types; SUM, AVG, MIN and MAX of nothing are undefined; SUM and AVG
+  of anything but numbers, MIN and MAX of arrays and objects too. NOT binds looser than a comparison. Words of the
+  language are no property names after a dot. DateTimeBin knows days and what is shorter, DateTimeDiff counts edges.
   ``c.a`` and ``c["a"]`` are the same group. Numbers come back as they were written (``1.0`` stays ``1.0``).
 - *Tokens*: subject, signature and end are read, the audience is not; a role acts at once; ``readMetadata`` anywhere is
   good for the whole account; no token makes, changes or deletes databases and containers (403/5302).

@@ -33,6 +33,9 @@ class Observed:
 
     cross_partition_orders: list[tuple[str, str]] = field(default_factory=list)
     cross_partition_groups: list[tuple[str, str]] = field(default_factory=list)
+    prefix_orders: list[tuple[str, str]] = field(default_factory=list)
+    """ORDER BY under a prefix of a hierarchical key: where the prefix lies on several physical partitions, the client
+    gives them one after the other and merges nothing."""
     scans: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
     """With the properties they filter by without an index."""
 
@@ -46,6 +49,8 @@ class _Scope:
     high: str = "FF"
     across: bool = False
     """Nothing narrows it: the gateway asks all partitions."""
+    prefix: bool = False
+    """It is part of a hierarchical key."""
 
     def holds(self, item: Item) -> bool:
         return (self.key is None or item.key[: len(self.key)] == self.key) and self.low <= item.place < self.high
@@ -67,6 +72,8 @@ class Queries:
         scope = self._scope(call, container)
         if scope.across:
             self._across(call, container, tree)
+        elif tree.order and scope.prefix:
+            self.observed.prefix_orders.append((container.name, tree.text))
         return self._page(call, container, scope, tree, parameters)
 
     def feed(self, call: Call, container: Container) -> Answer:
@@ -113,14 +120,16 @@ class Queries:
     def _scope(self, call: Call, container: Container) -> _Scope:
         given = call.header("x-ms-documentdb-partitionkey")
         if given is not None:
-            return _Scope(key=key_from_header(given, len(container.paths)))
+            key = key_from_header(given, len(container.paths))
+            return _Scope(key=key, prefix=len(key) < len(container.paths))
         low, high = call.header("x-ms-start-epk"), call.header("x-ms-end-epk")
         range_id = call.header("x-ms-documentdb-partitionkeyrangeid")
         if range_id is None:
             return _Scope(low=low or "", high=high or "FF", across=low is None)
         for candidate in ranges(self.physical):
             if candidate.id == range_id.rpartition(",")[2]:
-                return _Scope(low=max(low or "", candidate.low), high=min(high or "FF", candidate.high))
+                bounds = max(low or "", candidate.low), min(high or "FF", candidate.high)
+                return _Scope(low=bounds[0], high=bounds[1], prefix=low is not None)
         raise CosmosError(410, "Gone", "The requested resource is no longer available at the server.", substatus=1002)
 
     def _items(self, container: Container, scope: _Scope) -> list[Item]:

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import tempfile
 import threading
+import time
 import urllib.parse
 import uuid
 from collections.abc import Collection, Iterable, Mapping
@@ -34,6 +35,7 @@ from tests.wire.cosmos.service import Account, Database, name_operation
 __all__ = ["TEST_KEY", "CosmosServer"]
 
 TEST_KEY = base64.b64encode(hashlib.sha512(b"a key for tests, known to everybody").digest()).decode()
+_HANDSHAKE_SECONDS = 2.0
 
 
 class CosmosServer:
@@ -112,29 +114,28 @@ class CosmosServer:
             ready.set()
 
     async def _serve(self, ready: threading.Event) -> None:
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        loop = self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
         server = web.Server(self._handle, keepalive_timeout=300, access_log=None)
-        runner = web.ServerRunner(server, shutdown_timeout=0.05)
-        await runner.setup()
+        listeners = [await loop.create_server(server, "127.0.0.1", self.port)]
+        self.port = listeners[0].sockets[0].getsockname()[1]
         try:
-            await self._open(runner)
+            if self._tls:
+                listeners.append(await self._listen_securely(loop, server))
             ready.set()
             await self._stopping.wait()
-            # Not by a TLS farewell: the other side may be a loop that waits for us to end.
-            for connection in server.connections:
-                if connection.transport is not None:
-                    connection.transport.abort()
         finally:
-            await runner.cleanup()
+            await _stop_listening(listeners)
+            await _let_go(server)
 
-    async def _open(self, runner: web.ServerRunner) -> None:
-        await web.TCPSite(runner, "127.0.0.1", self.port).start()
-        self.port = runner.addresses[0][1]
-        if self._tls:
-            with tempfile.TemporaryDirectory() as folder:
-                context, _ = server_context(Path(folder))
-            await web.TCPSite(runner, "127.0.0.1", self.secure_port, ssl_context=context).start()
-            self.secure_port = runner.addresses[1][1]
+    async def _listen_securely(self, loop: asyncio.AbstractEventLoop, server: web.Server) -> asyncio.Server:
+        with tempfile.TemporaryDirectory() as folder:
+            context, _ = server_context(Path(folder))
+        listener = await loop.create_server(
+            server, "127.0.0.1", self.secure_port, ssl=context, ssl_handshake_timeout=_HANDSHAKE_SECONDS
+        )
+        self.secure_port = listener.sockets[0].getsockname()[1]
+        return listener
 
     # where it is
 
@@ -330,3 +331,32 @@ class CosmosServer:
             "x-ms-content-path": container.rid,
             "lsn": str(container.lsn),
         }
+
+
+async def _stop_listening(listeners: list[asyncio.Server]) -> None:
+    """Accept nothing more, let what was accepted come up, and only then close: asyncio loses a socket that was accepted
+    in the very round in which its listener is closed."""
+    loop = asyncio.get_running_loop()
+    for listener in listeners:
+        for socket in listener.sockets:
+            loop.remove_reader(socket.fileno())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for listener in listeners:
+        listener.close()
+
+
+async def _let_go(server: web.Server) -> None:
+    """Close every connection, also those whose TLS handshake had begun when the port closed: they come up meanwhile.
+
+    Not by a TLS farewell: the other side may be a loop that waits for us to end."""
+    this, deadline = asyncio.current_task(), time.monotonic() + _HANDSHAKE_SECONDS
+    while others := [task for task in asyncio.all_tasks() if task is not this]:
+        for connection in server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.wait(others, timeout=0.01)
+        if time.monotonic() > deadline:
+            break
+    await server.shutdown(0.05)
+    await asyncio.sleep(0)

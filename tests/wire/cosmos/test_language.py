@@ -121,6 +121,9 @@ OVEN: dict[str, Any] = {
         ("c.name LIKE '%[^0-9]'", False),
         ("'50%' LIKE '50!%' ESCAPE '!'", True),
         ("'505' LIKE '50!%' ESCAPE '!'", False),
+        ("'b-' LIKE '[a-c][x-]'", True),
+        ("'b' LIKE '[^a-c]'", False),
+        ("'&' LIKE '[|&~]'", True),
         # choosing
         ("c.on ? 'yes' : 'no'", "yes"),
         ("c.absent ? 'yes' : 'no'", "no"),
@@ -367,9 +370,12 @@ def test_aggregates_are_what_python_says(values: list[float]) -> None:
     assert math.isclose(found["mean"], math.fsum(values) / len(values), abs_tol=1e-9)
 
 
-@given(st.text("ab%_[]^-!\\.*", max_size=8), st.text("ab%_.", max_size=8))
+@given(st.text("ab%_[]^-!\\.*&|~", max_size=8), st.text("ab%_.", max_size=8))
 @example("[", "[")
 @example("[]", "[]")
+@example("[a--b]", "a")
+@example("[[a]", "[")
+@example("[z-a]", "z")
 @settings(deadline=None)
 def test_like_never_falls_over(pattern: str, text: str) -> None:
     like_pattern(pattern, None).fullmatch(text)

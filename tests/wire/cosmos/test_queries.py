@@ -300,6 +300,19 @@ async def test_pages_of_a_prefix(sdk: Sdk, server: CosmosServer) -> None:
     assert sorted(row["ts"] for row in first + rest) == [f"{n:03d}" for n in range(1, 40, 2)]
 
 
+async def test_an_order_under_a_prefix_is_noted(spread: tuple[CosmosServer, Any]) -> None:
+    """Its rows come in order from each physical partition, and the client merges nothing."""
+    server, readings = spread
+    text = "SELECT VALUE c.ts FROM c ORDER BY c.ts"
+    assert len(await rows(readings.query_items(text, partition_key=["E3"]))) == 20
+    assert set(server.observed.prefix_orders) == {("readings", text)}
+    await rows(readings.query_items(text, partition_key=["E3", "d3"]))
+    await rows(readings.query_items("SELECT VALUE c.ts FROM c", partition_key=["E3"]))
+    await rows(readings.query_items(text))
+    assert set(server.observed.prefix_orders) == {("readings", text)}
+    assert server.cross_partition_orders == [("readings", text)]
+
+
 async def test_no_page_is_over_four_megabytes(sdk: Sdk, server: CosmosServer) -> None:
     server.seed("equipment", ({"id": f"e{n}", "text": "x" * 1_500_000} for n in range(5)))
     found = await pages(sdk.container("equipment").query_items("SELECT * FROM c", **sdk.scope()))

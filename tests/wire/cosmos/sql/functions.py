@@ -160,6 +160,16 @@ def _round(value: float) -> float:
     return math.copysign(math.floor(abs(value) + 0.5), value)
 
 
+def _choices(inside: str) -> str:
+    """``a-z_`` as the inside of a set: a minus between two is a range, anything else stands for itself."""
+    return re.sub(r"(.)-(.)|(.)", _choice, inside, flags=re.DOTALL)
+
+
+def _choice(match: re.Match[str]) -> str:
+    low, high, alone = match.groups()
+    return re.escape(alone) if alone is not None else f"{re.escape(low)}-{re.escape(high)}"
+
+
 def like_pattern(pattern: str, escape: str | None) -> re.Pattern[str]:
     """A LIKE pattern (``%``, ``_``, ``[a-z]``, ``[^a]``) as a regular expression."""
     parts: list[str] = []
@@ -172,7 +182,7 @@ def like_pattern(pattern: str, escape: str | None) -> re.Pattern[str]:
         elif character == "[" and (end := pattern.find("]", at + 2)) > 0 and pattern[at + 1 : end] != "^":
             inside = pattern[at + 1 : end]
             negated = "^" if inside.startswith("^") else ""
-            parts.append("[" + negated + re.sub(r"([\\\[\]^])", r"\\\1", inside[len(negated) :]) + "]")
+            parts.append(f"[{negated}{_choices(inside[len(negated) :])}]")
             at = end
         else:
             parts.append({"%": ".*", "_": "."}.get(character, re.escape(character)))
