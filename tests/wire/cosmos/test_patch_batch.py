@@ -193,6 +193,25 @@ async def test_a_batch_that_fails_leaves_nothing(keyed: Any, failing: Any, statu
             await call(keyed.read_item(name, "p"))
 
 
+async def test_every_level_of_the_key_must_fit(sdk: Sdk) -> None:
+    reading = {"id": "r", "equipmentId": "E", "day": "2026-11-20"}
+    with pytest.raises(CosmosBatchOperationError) as refused:
+        await call(sdk.container("readings").execute_item_batch([("create", (reading,))], ["E", "2026-11-21"]))
+    assert refused.value.operation_responses[0]["subStatusCode"] == 1001
+
+
+async def test_a_patch_beyond_two_megabytes(keyed: Any) -> None:
+    for name in ("one", "two", "three"):
+        change = [{"op": "set", "path": f"/{name}", "value": "x" * 900_000}]
+        if name != "three":
+            await call(keyed.patch_item("a", "p", change))
+            continue
+        with pytest.raises(CosmosHttpResponseError) as refused:
+            await call(keyed.patch_item("a", "p", change))
+    assert refused.value.status_code == 413
+    assert "three" not in await call(keyed.read_item("a", "p"))
+
+
 async def test_a_rolled_back_partition_that_was_empty(sdk: Sdk, keyed: Any) -> None:
     with pytest.raises(CosmosBatchOperationError):
         await call(keyed.execute_item_batch([("create", ({"id": "b", "pk": "new"},)), ("read", ("absent",))], "new"))
