@@ -209,6 +209,9 @@ async def test_a_connection_that_never_came_about_leaves_no_doubt(server: Cosmos
     await store.create("alertRules", rule("there", n=1))
     port = server.port
     server.stop()
+    with pytest.raises(TimeoutError):  # connections that were open are found broken, and left
+        async with asyncio.timeout(0.3):
+            await store.read("alertRules", OVEN, "there")
     again = asyncio.create_task(store.create("alertRules", rule("there", n=1)))
     await asyncio.sleep(0.2)  # a try or two
     server.start()
