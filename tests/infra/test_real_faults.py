@@ -191,6 +191,37 @@ FAULTS = [
         "shared/services.py",
         "blob container `audit-anchors`",
     ),
+    (
+        "infra/modules/servicebus.bicep",
+        r"for queue in topology\.queues",
+        "for queue in filter(topology.queues, one => one.name != 'poll-batches')",
+        TOPOLOGY,
+        "no template creates `poll-batches`",
+    ),
+    (
+        "infra/modules/cosmos.bicep",
+        r"union\(container\.partitionKey, container\.indexed\)",
+        "container.partitionKey",
+        "infra/modules/cosmos.bicep",
+        "the indexed paths are",
+    ),
+    (TOPOLOGY, r"(?s).+", "[]", TOPOLOGY, "the topology is an object."),
+    (TOPOLOGY, r"(?s).+", "{}", TOPOLOGY, "the array `queues` is missing."),
+    (
+        TOPOLOGY,
+        r'"partitionKey": \["/source",',
+        '"partitionKey": ["/a", "/b", "/source",',
+        TOPOLOGY,
+        "one to three levels",
+    ),
+    (
+        TOPOLOGY,
+        r'"ttlSeconds": null, ("indexed": \["/seq")',
+        r"\1",
+        TOPOLOGY,
+        "`ttlSeconds` is missing; null: for ever.",
+    ),
+    (TOPOLOGY, r"(?s).+", "{}", TOPOLOGY, "the topology is not there, or cannot be read."),
     # Rights.
     (
         "infra/modules/cosmos-access.bicep",

@@ -26,6 +26,8 @@ resource nameless 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' = { // fau
   parent: bus
 }
 
+resource bodiless 'Microsoft.ServiceBus/namespaces@2024-01-01' = [for item in ['a']: item] // fault: `bodiless` needs a body in braces.
+
 output endpoint string = bus.properties.serviceBusEndpont // fault: Microsoft.ServiceBus/namespaces has no `properties.serviceBusEndpont`
 output uri string = vault.properties.vaultUri
 output sku string = vault.sku.name // fault: Microsoft.KeyVault/vaults has no `sku`: `sku` does not exist. | has no `sku.name`
