@@ -1,0 +1,254 @@
+"""What hub and relay say to each other. Version 1; whoever meets another version or an unknown field refuses it.
+
+On the wire everything is JSON, gzip-compressed when that is over 1 KB (:func:`pack`), at most 200 KB as it travels. The
+same words always give the same bytes, so that a message which is sent again can be told from a new one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+
+from shared.clock import iso
+from shared.errors import InvalidInput, PayloadTooLarge
+from shared.ids import digest_id
+from shared.json_text import canonical, load_foreign
+
+__all__ = [
+    "MAX_COMMANDS",
+    "MAX_PACKED",
+    "MAX_READINGS",
+    "MAX_UNPACKED",
+    "RELAY_ID",
+    "Assignments",
+    "Command",
+    "CommandAnswer",
+    "CommandError",
+    "CommandKind",
+    "Commands",
+    "Device",
+    "DevicesSummary",
+    "Heartbeat",
+    "Lost",
+    "ReadingBatch",
+    "SpoolSummary",
+    "pack",
+    "unpack",
+]
+
+RELAY_ID = r"^[a-z0-9][a-z0-9-]{0,39}$"
+"""Part of queue names and message ids."""
+
+MAX_PACKED = 200 * 1024
+"""Bytes of a message as it travels: what a queue takes."""
+MAX_UNPACKED = 8 * 1024 * 1024
+"""Bytes of a message unpacked. Readings compress about 1:15; more than this is none of ours."""
+COMPRESSED_FROM = 1024
+MAX_READINGS = 5_000
+MAX_COMMANDS = 20
+"""Most commands in one answer of the long poll."""
+
+_GZIP = b"\x1f\x8b"
+
+Message = TypeVar("Message", bound="_Message")
+
+CommandKind = Literal["test_connection", "discover", "read_now", "write", "deliver"]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+RelayId = Annotated[str, Field(pattern=RELAY_ID)]
+Moment = Annotated[AwareDatetime, PlainSerializer(iso, return_type=str, when_used="json")]
+"""Travels as ``2026-11-21T10:30:00.000Z``."""
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Seq = Annotated[int, Field(ge=1, le=2**53)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class _Message(_Part):
+    v: Literal[1] = 1
+
+
+# Hub to relay --------------------------------------------------------------------------------------------------------
+
+
+class Device(_Part):
+    """One machine that a relay reads. No secrets: ``credential_ref`` names them, the relay resolves it on site."""
+
+    equipment_id: Id
+    name: str
+    protocol: str
+    profile: str | None = None
+    endpoint: str | None = None
+    port: int | None = None
+    credential_ref: str | None = None
+    iot_config: dict[str, Any] = Field(default_factory=dict, description="`additional_config` of the connector.")
+    poll_interval_seconds: int = Field(ge=1)
+    timeout_seconds: float = Field(gt=0, description="Hard deadline of one read.")
+    supports_remote_control: bool = False
+
+
+class Assignments(_Message):
+    """What a relay has to do. Kept on its disk and used while the hub is away."""
+
+    relay_id: RelayId
+    etag: str
+    """Changes with anything below."""
+    devices: tuple[Device, ...] = ()
+    request_profiles: tuple[dict[str, Any], ...] = ()
+    """External requests that are answered on site, as the hub stores them. Never their keys."""
+
+
+class Command(_Message):
+    """Something the hub wants done now, at most once."""
+
+    id: Id
+    """The answer carries it back."""
+    kind: CommandKind
+    equipment_id: Id | None = None
+    body: dict[str, Any] = Field(default_factory=dict)
+    """``test_connection``: empty, or ``device`` (a :class:`Device`) to try what is not saved; ``write``: ``signal`` and
+    ``value``; ``discover``: ``seconds``; ``deliver``: what is to be sent."""
+    expires_at: Moment
+    """After this it must not be begun: nobody waits for its answer any more."""
+    actor: dict[str, str] = Field(default_factory=dict)
+    """Who asked, as the audit log names them."""
+
+
+class Commands(_Message):
+    """The answer of the long poll; empty when there was nothing to do."""
+
+    commands: tuple[Command, ...] = ()
+
+
+# Relay to hub --------------------------------------------------------------------------------------------------------
+
+
+class Lost(_Part):
+    """Readings that had to be dropped because the spool was full or they were too old, since the batch before."""
+
+    history: Count = 0
+
+
+class ReadingBatch(_Message):
+    """Some readings, in the order in which they were taken."""
+
+    relay_id: RelayId
+    first_seq: Seq
+    last_seq: Seq
+    priority: Literal["alarm", "history"] = "history"
+    readings: tuple[dict[str, Any], ...] = Field(min_length=1, max_length=MAX_READINGS)
+    """Each as ``shared.telemetry.document.to_document`` writes it. Its id is made of machine, time and source, so
+    taking it twice is taking it once."""
+    lost: Lost = Lost()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ReadingBatch:
+        if self.last_seq < self.first_seq:
+            raise ValueError("last_seq is before first_seq")
+        return self
+
+    @property
+    def message_id(self) -> str:
+        """The id of the queue message. Sent again it is the same; a relay that begins to count anew, because its disk
+        was replaced, has other readings and so another id."""
+        return f"{self.relay_id}:{self.first_seq}-{self.last_seq}:{digest_id(canonical(list(self.readings)))[:16]}"
+
+
+class SpoolSummary(_Part):
+    """What waits on the relay's disk."""
+
+    readings: Count = 0
+    bytes: Count = 0
+    oldest_at: Moment | None = None
+
+
+class DevicesSummary(_Part):
+    """How the relay's machines are."""
+
+    connected: Count = 0
+    failing: Count = 0
+
+
+class Heartbeat(_Message):
+    """A sign of life, every 30 seconds."""
+
+    relay_id: RelayId
+    at: Moment
+    """By the relay's clock: the hub shows how far it is off."""
+    version: str = Field(max_length=100)
+    started_at: Moment
+    spool: SpoolSummary = SpoolSummary()
+    devices: DevicesSummary = DevicesSummary()
+    lost_total: Count = 0
+    """Readings dropped since the spool was made."""
+    assignments_etag: str | None = Field(None, max_length=100)
+    """Of the assignments in force."""
+
+
+class CommandError(_Part):
+    """Why a command was not done."""
+
+    code: str = Field(max_length=100)
+    detail: str = Field(max_length=2_000)
+    """A sentence for a person."""
+
+
+class CommandAnswer(_Message):
+    """What came of a command."""
+
+    id: Id
+    ok: bool
+    body: dict[str, Any] = Field(default_factory=dict)
+    error: CommandError | None = None
+    at: Moment
+
+
+# Bytes ---------------------------------------------------------------------------------------------------------------
+
+
+def pack(message: BaseModel) -> bytes:
+    """The message as it travels; the same message gives the same bytes.
+
+    Raises:
+        PayloadTooLarge: over 200 KB even compressed. Send less at once.
+    """
+    data = canonical(message.model_dump(mode="json"))
+    if len(data) > COMPRESSED_FROM:
+        data = gzip.compress(data, compresslevel=6, mtime=0)
+    if len(data) > MAX_PACKED:
+        raise PayloadTooLarge(f"The message has {len(data):,} bytes; at most {MAX_PACKED:,} travel at once.")
+    return data
+
+
+def unpack(model: type[Message], data: bytes) -> Message:
+    """The message back from what :func:`pack` made.
+
+    Raises:
+        InvalidInput: it is no such message, or of another version.
+        PayloadTooLarge: it unfolds to more than 8 MB.
+    """
+    try:
+        return model.model_validate(load_foreign(_unfolded(data)))
+    except ValidationError as err:
+        first = err.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(str(part)[:100] for part in first["loc"][:10]) or "body"
+        raise InvalidInput(f"This is no {model.__name__} of version 1. {field}: {first['msg']}", field=field) from None
+
+
+def _unfolded(data: bytes) -> bytes:
+    if not data.startswith(_GZIP):
+        return data
+    unfolding = zlib.decompressobj(wbits=31)
+    try:
+        text = unfolding.decompress(data, MAX_UNPACKED)
+    except zlib.error as err:
+        raise InvalidInput("The body is broken: it begins like gzip and cannot be unpacked.", field="body") from err
+    if unfolding.unconsumed_tail:
+        raise PayloadTooLarge(f"The body unfolds to more than {MAX_UNPACKED:,} bytes.")
+    if not unfolding.eof:
+        raise InvalidInput("The body is cut off: send it whole.", field="body")
+    return text
