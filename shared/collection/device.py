@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import Clock
 from shared.collection.backoff import AUTHENTICATION_FAILED
+from shared.collection.status import failed
 from shared.errors import DeviceError, InvalidInput, NotFound, OvenbridgeError, Unavailable
-from shared.signals import Quality, Reading
+from shared.signals import Quality, Reading, SignalValue
 
 if TYPE_CHECKING:
-    from shared.connectors import Connectors
+    from shared.connectors import Connector, Connectors
     from shared.equipment.model import Equipment
     from shared.equipment.registry import EquipmentRegistry
 
-__all__ = ["DeviceReader"]
+__all__ = ["DeviceReader", "Keep", "Read"]
 
 log = logging.getLogger("ovenbridge.polling")
 
 GRACE_SECONDS = 1.0
 """So long a cancelled read may take to let go of its connection. Then it is left behind."""
+
+
+Keep = Callable[["Equipment", list[Reading]], Awaitable[None]]
+"""Makes readings durable: :meth:`Ingest.keep`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What came of one visit to a device."""
+
+    reading: Reading
+    kept: bool = False
+    """The readings themselves are stored already, and this one only says what the visit found: now, and with the newest
+    value of every signal."""
 
 
 class DeviceReader:
@@ -37,10 +52,10 @@ class DeviceReader:
         self._connectors = connectors
         self._clock = clock
         self._deadline = deadline_seconds
-        self._left_behind: set[asyncio.Task[Reading]] = set()
+        self._left_behind: set[asyncio.Task[Read]] = set()
 
-    async def read(self, equipment: Equipment, on_abandoned: Callable[[], None] = lambda: None) -> Reading:
-        """What the device says now.
+    async def read(self, equipment: Equipment, keep: Keep, on_abandoned: Callable[[], None] = lambda: None) -> Read:
+        """What the device says now; or what has waited for us at its broker, which is given to ``keep``.
 
         The deadline is never longer than the poll interval, so that two reads of a device cannot overlap.
 
@@ -48,8 +63,12 @@ class DeviceReader:
             Unavailable: our own vault or store is away; that says nothing about the device.
         """
         at = self._clock.now()
+        return await self._in_time(equipment, asyncio.create_task(self._read(equipment, keep)), at, on_abandoned)
+
+    async def _in_time(
+        self, equipment: Equipment, task: asyncio.Task[Read], at: datetime, on_abandoned: Callable[[], None]
+    ) -> Read:
         deadline = min(self._deadline, float(equipment.poll_interval_seconds))
-        task = asyncio.create_task(self._read(equipment))
         try:
             done, _ = await asyncio.wait({task}, timeout=deadline)
             if not done:
@@ -62,7 +81,7 @@ class DeviceReader:
                 elif not task.cancelled():
                     task.exception()  # looked at: how it ended no longer matters
                 reason = f"The device did not answer within {deadline:g} s."
-                return _bad(equipment, at, reason, "timeout")
+                return Read(_bad(equipment, at, reason, "timeout"))
             return task.result()
         except asyncio.CancelledError:
             task.cancel()
@@ -70,41 +89,63 @@ class DeviceReader:
         except Unavailable:
             raise
         except DeviceError as error:
-            return replace(_bad(equipment, at, error.detail, error.code), retry_after_seconds=error.retry_after)
+            refused = _bad(equipment, at, error.detail, error.code)
+            return Read(replace(refused, retry_after_seconds=error.retry_after))
         except (InvalidInput, NotFound) as error:
             reason = f"Its IoT configuration cannot be used: {error.detail}"
-            return _bad(equipment, at, reason, "invalid_configuration")
+            return Read(_bad(equipment, at, reason, "invalid_configuration"))
         except OvenbridgeError as error:
-            return _bad(equipment, at, error.detail, "device_error")
+            return Read(_bad(equipment, at, error.detail, "device_error"))
         except Exception as error:
             # Whatever a connector stumbles over must end as a reading of this device, not as the end of the batch.
             log.exception("Reading %s failed unexpectedly", equipment.id)
             reason = f"Reading it failed unexpectedly ({type(error).__name__}); the log of {at:%H:%M:%S} UTC says more."
-            return _bad(equipment, at, reason, "internal_error")
+            return Read(_bad(equipment, at, reason, "internal_error"))
 
-    async def _read(self, equipment: Equipment) -> Reading:
+    async def _read(self, equipment: Equipment, keep: Keep) -> Read:
         config = await self._equipment.connector_config(equipment)
-        reading = await self._read_once(equipment, config)
-        if reading.error_code != AUTHENTICATION_FAILED:
-            return reading
+        read = await self._read_once(equipment, config, keep)
+        if read.reading.error_code != AUTHENTICATION_FAILED:
+            return read
         # The credentials may have been changed in the vault since we cached them. If they were not, a second try
         # with the same ones would only bring the account closer to being locked.
         fresh = await self._equipment.connector_config(equipment, fresh=True)
-        return reading if fresh == config else await self._read_once(equipment, fresh)
+        return read if fresh == config else await self._read_once(equipment, fresh, keep)
 
-    async def _read_once(self, equipment: Equipment, config: dict[str, Any]) -> Reading:
+    async def _read_once(self, equipment: Equipment, config: dict[str, Any], keep: Keep) -> Read:
         connector = self._connectors.open(protocol=equipment.protocol or "", equipment_id=equipment.id, config=config)
         try:
-            return await connector.get_current_reading()
+            if connector.acknowledges:
+                return await self._take_queue(equipment, connector, keep)
+            return Read(await connector.get_current_reading())
         finally:
             await connector.close()
 
-    def _leave_behind(self, equipment: Equipment, task: asyncio.Task[Reading]) -> None:
+    async def _take_queue(self, equipment: Equipment, connector: Connector, keep: Keep) -> Read:
+        """Store, then acknowledge, and again. If we die in between, the messages come again, as the same readings."""
+        taken: list[Reading] = []
+        more = True
+        while more:  # bounded by the connector, in messages and in time
+            readings = await connector.get_readings()
+            if readings and not taken and readings[0].source == "poll":
+                return Read(readings[0])  # no message of a queue, but the attempt itself: it failed
+            await keep(equipment, readings)
+            taken += readings
+            more = await connector.acknowledge()
+        newest: dict[str, SignalValue] = {}
+        for reading in taken:
+            newest |= reading.values
+        found = Reading(equipment.id, self._clock.now(), newest)
+        if taken and all(failed(reading) for reading in taken):
+            found = replace(found, quality=Quality.BAD, reason=taken[-1].reason, error_code=taken[-1].error_code)
+        return Read(found, kept=True)
+
+    def _leave_behind(self, equipment: Equipment, task: asyncio.Task[Read]) -> None:
         log.error("A read of %s does not end although it was cancelled; it is left behind", equipment.id)
         self._left_behind.add(task)
         task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[Reading]) -> None:
+    def _ended(self, task: asyncio.Task[Read]) -> None:
         self._left_behind.discard(task)
         if not task.cancelled():
             task.exception()

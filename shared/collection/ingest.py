@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,9 +48,29 @@ class Ingest:
         Raises:
             Unavailable: the store or a queue is away. Repeat the whole.
         """
-        if await self.readings.record(reading):
-            READINGS_INGESTED.record(1, quality=reading.quality.value)
-        await self.alerts.evaluate(equipment, reading)
+        await self.keep(equipment, (reading,))
+        await self.judge(equipment, reading)
+
+    async def keep(self, equipment: Equipment, readings: Iterable[Reading]) -> None:
+        """Record readings and evaluate them, in this order; safe to repeat. What a queue held need not come again then.
+
+        Raises:
+            Unavailable: as :meth:`take`.
+        """
+        for reading in readings:
+            if await self.readings.record(reading):
+                READINGS_INGESTED.record(1, quality=reading.quality.value)
+            await self.alerts.evaluate(equipment, reading)
+
+    async def judge(self, equipment: Equipment, reading: Reading) -> None:
+        """Judge the connection by this reading and tell what changed; it is not recorded here.
+
+        Of a device whose messages wait at a broker it is not one of them, whose times are the past, but what this
+        visit found: an empty one says that the broker answers and nothing came.
+
+        Raises:
+            Unavailable: as :meth:`take`.
+        """
         transition = await self.health.report(equipment, reading)
         if transition is not None:
             await self._publish(equipment.id, transition)

@@ -217,14 +217,15 @@ class Polling:
             self.stats.reading += 1
             begun = time.perf_counter()
             try:
-                reading = await self._device.read(device, self._note_abandoned)
+                read = await self._device.read(device, self._ingest.keep, self._note_abandoned)
             finally:
                 self.stats.reading -= 1
+            reading = read.reading
             note_read(device.protocol, reading, time.perf_counter() - begun)
         self.stats.read += 1
         self.stats.failed += failed(reading)
         self.stats.last_read_at = reading.at
-        await self._ingest.take(device, reading)
+        await (self._ingest.judge if read.kept else self._ingest.take)(device, reading)
         self._finish(poll)
 
     async def _take_again(self, device: Equipment, poll: Poll) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from shared.errors import DeviceNotSupported
 from shared.signals import Reading, SignalValue, Value
@@ -70,6 +70,10 @@ class Capabilities:
 class Connector(ABC):
     """Reads one device. None of the methods raises for a device's problem: it is part of the answer."""
 
+    acknowledges: ClassVar[bool] = False
+    """``True``: its readings wait in a queue elsewhere until they are acknowledged. Then go on like this, and close it
+    only afterwards: ``get_readings``, store them, ``acknowledge``; again while that says so."""
+
     @abstractmethod
     async def test_connection(self) -> ConnectionTest:
         """Try it now and say what was found, signal by signal."""
@@ -77,6 +81,18 @@ class Connector(ABC):
     @abstractmethod
     async def get_current_reading(self) -> Reading:
         """Read the device once. A failure is a reading of quality ``bad`` with ``reason`` and ``error_code``."""
+
+    async def get_readings(self) -> list[Reading]:
+        """What there is to be stored, in order of time: one reading of now, or all that waited in a queue.
+
+        Empty: the device's broker answers, and nothing came. That is no failed read, and no reading either. Readings
+        out of a queue have a ``source`` of their own, made of their content; ``poll`` stands for the attempt itself.
+        """
+        return [await self.get_current_reading()]
+
+    async def acknowledge(self) -> bool:
+        """What ``get_readings`` answered is stored, and need not come again. ``True``: there is more, ask again."""
+        return False
 
     @abstractmethod
     async def get_capabilities(self) -> Capabilities:

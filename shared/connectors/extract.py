@@ -7,17 +7,33 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from shared.clock import parse_iso
 from shared.connectors.mapping import MAX_SIGNALS, SignalSpec
-from shared.connectors.paths import PathMissing, parse_path
+from shared.connectors.paths import Path, PathMissing, parse_path
 from shared.connectors.profiles import Fields, fields
-from shared.connectors.rest_plan import MappedSignal, RestPlan
+from shared.connectors.rest_plan import MappedSignal
 from shared.connectors.values import bad, value_of
 from shared.signals import WELL_KNOWN_SIGNALS, SignalValue
 
-__all__ = ["Extract", "extract"]
+__all__ = ["DocumentPlan", "Extract", "extract"]
+
+
+class DocumentPlan(Protocol):
+    """What has to be known to read a document, whatever way it came."""
+
+    @property
+    def signals(self) -> tuple[MappedSignal, ...] | None:
+        """``None``: the guide's field names are read."""
+
+    @property
+    def timestamp(self) -> Path | None:
+        """Where the time of measurement stands."""
+
+    @property
+    def temperature_unit(self) -> str:
+        """Of temperatures whose mapping names no unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +47,7 @@ class Extract:
     """What a person should know although values were found."""
 
 
-def extract(document: Any, plan: RestPlan) -> Extract:
+def extract(document: Any, plan: DocumentPlan) -> Extract:
     """All signals of a document, by the plan's mapping or by the guide's field names."""
     if plan.signals is not None:
         found, nothing = _mapped(document, plan.signals, plan.temperature_unit)
@@ -110,7 +126,7 @@ def _safe_key(name: Any) -> str:
     return key if not key or key[0].isalpha() else f"x_{key}"
 
 
-def _time(document: Any, plan: RestPlan) -> tuple[datetime | None, str | None]:
+def _time(document: Any, plan: DocumentPlan) -> tuple[datetime | None, str | None]:
     given = plan.timestamp is not None
     path = plan.timestamp or (parse_path(fields().timestamp_at) if plan.signals is None else None)
     if path is None:

@@ -192,6 +192,8 @@ class Plant:
 
 
 class _Scripted:
+    acknowledges = False
+
     def __init__(self, plant: Plant, equipment_id: str, config: dict[str, Any]) -> None:
         self._plant, self._id, self._config = plant, equipment_id, config
 
