@@ -202,7 +202,10 @@ class CommandAnswer(_Message):
 
     id: Id
     ok: bool
+    """It was done. A device that cannot be reached is a finding of a ``test_connection``, which is then ok."""
     body: dict[str, Any] = Field(default_factory=dict)
+    """``shared.relay.answers`` writes and reads it: ``test_body``, ``discovery_body``; ``read_now``: ``reading``, as
+    stored; ``write``: ``before`` and ``after``, each a value as in a stored reading."""
     error: CommandError | None = None
     at: Moment
 
