@@ -11,6 +11,7 @@ from typing import Any
 from shared.clock import iso
 from shared.equipment.forms import EquipmentChange, EquipmentFields, IotConnectionConfig, NewEquipment
 from shared.equipment.model import Equipment
+from shared.equipment.shared_credentials import SHARED
 
 __all__ = ["changed", "configured", "connection_of", "created", "difference", "replaced", "shown"]
 
@@ -96,7 +97,9 @@ def shown(equipment: Equipment) -> dict[str, Any]:
     """The machine in the words of the API, without what changes by itself. Never credentials."""
     body = {name: getattr(equipment, _ATTRIBUTE.get(name, name)) for name in _SHOWN}
     body["iot_config"] = dict(equipment.iot_config)
-    body["iot_credentials_set"] = equipment.credential_ref is not None
+    ref = equipment.credential_ref
+    body["iot_credentials_set"] = ref is not None
+    body["iot_credential_set"] = ref.removeprefix(SHARED) if ref is not None and ref.startswith(SHARED) else None
     set_at = equipment.credentials_set_at
     body["iot_credentials_set_at"] = iso(set_at) if set_at is not None else None
     body["created_at"] = iso(equipment.created_at)

@@ -11,6 +11,7 @@ from shared.equipment.changes import connection_of
 from shared.equipment.checks import Names, check_connection
 from shared.equipment.credentials import CredentialSets
 from shared.equipment.model import Equipment
+from shared.equipment.shared_credentials import SharedCredentials, named_set
 from shared.errors import InvalidInput, NotFound
 from shared.outgoing.targets import TargetPolicy
 
@@ -47,7 +48,12 @@ class Settled:
 
 
 async def settle(
-    before: Equipment | None, after: Equipment, proposal: Proposal, sets: CredentialSets, targets: TargetPolicy
+    before: Equipment | None,
+    after: Equipment,
+    proposal: Proposal,
+    sets: CredentialSets,
+    shared: SharedCredentials,
+    targets: TargetPolicy,
 ) -> Settled:
     """Decide, then check the connection as a whole. Nothing is stored; of kept credentials ``values`` is empty where
     nothing had to be checked.
@@ -59,6 +65,8 @@ async def settle(
         InvalidInput, UnsafeTarget: in the caller's words.
     """
     old = before.credential_ref if before is not None else None
+    if not proposal.keep and (name := named_set(proposal.values, field=proposal.names.credentials)) is not None:
+        return await _settle_shared(old, after, name, proposal.names, sets, shared, targets)
     if not proposal.keep:
         await check_connection(after, proposal.values, targets, proposal.names)
         new = bool(proposal.values)
@@ -74,6 +82,23 @@ async def settle(
     values = await _stored(old, sets, proposal.names)
     await check_connection(after, values, targets, proposal.names)
     return Settled(old, values, new=False, changed=False)
+
+
+async def _settle_shared(
+    old: str | None,
+    after: Equipment,
+    name: str,
+    names: Names,
+    sets: CredentialSets,
+    shared: SharedCredentials,
+    targets: TargetPolicy,
+) -> Settled:
+    if after.protocol is None or after.endpoint is None:
+        await check_connection(after, {"set": name}, targets, names)
+    found = await shared.for_address(name, _url(after, names), field=names.credentials)
+    values = await _stored(found.ref, sets, names)
+    await check_connection(after, values, targets, names)
+    return Settled(found.ref, values, new=False, changed=old != found.ref)
 
 
 def _same_address(before: Equipment, after: Equipment, names: Names) -> None:

@@ -30,6 +30,7 @@ READ_ONLY = frozenset(
         "iot_last_connected",
         "iot_connection_since",
         "iot_last_error",
+        "iot_credential_set",
         "iot_credentials_set",
         "iot_credentials_set_at",
         "created_at",

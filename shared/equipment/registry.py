@@ -20,6 +20,7 @@ from shared.equipment.forms import EquipmentChange, IotConnectionConfig, NewEqui
 from shared.equipment.listing import EquipmentFilter, EquipmentPage, list_page
 from shared.equipment.model import Equipment
 from shared.equipment.remembered import Remembered
+from shared.equipment.shared_credentials import SharedCredentials
 from shared.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from shared.ids import new_id
 from shared.outgoing.targets import TargetPolicy
@@ -61,6 +62,7 @@ class EquipmentRegistry:
         self._targets = targets
         self._clock = clock
         self._credentials = CredentialSets(vault, clock)
+        self.shared_credentials = SharedCredentials(store, vault, audit, targets, clock)
         self._remembered = Remembered(store, clock)
 
     # Reading -----------------------------------------------------------------------------------------------------
@@ -195,8 +197,8 @@ class EquipmentRegistry:
         before, _ = await self.get(equipment_id)
         after = configured(before, config, self._clock.now())
         proposal = _proposed(config, GUIDE)
-        settled = await settle(before, after, proposal, self._credentials, self._targets)
-        values = await self._credentials.load(settled.ref) if proposal.keep else settled.values
+        settled = await settle(before, after, proposal, self._credentials, self.shared_credentials, self._targets)
+        values = settled.values if settled.new else await self._credentials.load(settled.ref)
         return after, connector_form(after, values)
 
     async def delete(self, equipment_id: str, caller: Caller, *, etag: str | None = None) -> None:
@@ -252,12 +254,13 @@ class EquipmentRegistry:
         self, before: Saved | None, after: Equipment, proposal: Proposal, action: str, caller: Caller
     ) -> Saved:
         old = before.equipment if before is not None else None
-        settled = await settle(old, after, proposal, self._credentials, self._targets)
+        settled = await settle(old, after, proposal, self._credentials, self.shared_credentials, self._targets)
         now = self._clock.now()
+        given = settled.new or (settled.changed and settled.ref is not None)
         after = replace(
             after,
             credential_ref=settled.ref,
-            credentials_set_at=now if settled.new else after.credentials_set_at if settled.ref else None,
+            credentials_set_at=now if given else after.credentials_set_at if settled.ref else None,
         )
         announced = replace(after, credential_ref="new") if settled.new else after
         was, will = difference(old, announced, credentials_changed=settled.changed)

@@ -44,6 +44,7 @@ async def test_a_machine_has_all_the_guides_fields(api: Api) -> None:
     assert created.json() == OVEN | {
         "iot_enabled": True,
         "iot_port": None,
+        "iot_credential_set": None,
         "iot_credentials_set": False,
         "iot_credentials_set_at": None,
         "iot_connection_status": "unknown",
