@@ -118,6 +118,9 @@ def refused(name: str, stage: str, plan: OpcUaPlan, application: ApplicationCert
         return DeviceAuthenticationError(f"{where} lets nobody in without signing in: give credentials.")
     if name == "BadIdentityTokenInvalid":
         return DeviceAuthenticationError(f"{where} does not take this way of signing in ({_way_in(plan)}).")
+    if name == "BadSessionIdInvalid" and stage == "sign-in":
+        # At its limit a server may drop sessions that have not signed in yet (OPC 10000-4 section 5.7.2).
+        return DeviceThrottled(_SENTENCES["BadTooManySessions"][1].format(where=where, name=name))
     kind, sentence = _SENTENCES.get(name, (DeviceProtocolError, "{where} answers {name} while {doing}."))
     return kind(sentence.format(where=where, name=name, doing=_DOING.get(stage, "reading"), url=plan.url))
 

@@ -37,8 +37,6 @@ class Broker:
             f"allow_anonymous {str(anonymous).lower()}",
             "persistence true",
             f"persistence_location {folder}/",
-            "autosave_on_changes true",
-            "autosave_interval 1",
             *lines,
         ]
         (folder / "mosquitto.conf").write_text("\n".join(config) + "\n", "utf-8")

@@ -35,6 +35,8 @@ class TcpProxy:
         self._reaching.set()
         self.port = 0
         """Where it listens; stays the same over ``refuse``."""
+        self.black_hole_after: int | None = None
+        """After so many more pieces from the server it becomes a black hole."""
         self.accepted = 0
         """Connections since it began."""
         self.swallowed = 0
@@ -102,7 +104,10 @@ class TcpProxy:
             return
         there, onward = await asyncio.open_connection(*self._target)
         writers.append(onward)
-        sides = [asyncio.create_task(self._pump(reader, onward)), asyncio.create_task(self._pump(there, writer))]
+        sides = [
+            asyncio.create_task(self._pump(reader, onward)),
+            asyncio.create_task(self._pump(there, writer, counted=True)),
+        ]
         try:
             await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -110,8 +115,13 @@ class TcpProxy:
                 side.cancel()
             await asyncio.gather(*sides, return_exceptions=True)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counted: bool = False) -> None:
         while data := await reader.read(65_536):
+            if counted and self.black_hole_after is not None:
+                self.black_hole_after -= 1
+                if self.black_hole_after < 0:
+                    self.black_hole_after = None
+                    await self.set("black-hole")
             await self._passing.wait()
             if self._mode == "black-hole":
                 self.swallowed += len(data)
