@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shared.connectors.profiles import profile_of
 from shared.errors import InvalidInput
 from shared.outgoing.targets import TargetPolicy
 from shared.outgoing.urls import DEFAULT_PORTS, split_url
@@ -15,7 +16,9 @@ _SCHEMES: dict[str, tuple[str, ...]] = {
     "modbus": ("modbus+tcp",),
     "mqtt": ("mqtt", "mqtts"),
 }
+"""By the connector that reads a protocol name: a vendor may be reached over any of them."""
 _HTTP = ("https", "http")
+_SERIAL = ("modbus+rtu",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Address:
         Raises:
             InvalidInput, UnsafeTarget: we do not connect there; the sentence names ``field``.
         """
+        if self.schemes is _SERIAL:
+            return  # a port of the machine that reads it, looked at by the connector's own check
         await targets.check_resolves(self.url, field=field, schemes=self.schemes)
 
 
@@ -43,7 +48,11 @@ def address_of(protocol: str, endpoint: str, port: int | None, *, field: str) ->
     Raises:
         InvalidInput: it is no address; the sentence names ``field``.
     """
-    schemes = _SCHEMES.get(protocol, _HTTP)
+    profile = profile_of(protocol)
+    connector = profile.connector if profile is not None else protocol
+    if connector == "modbus" and (serial := _serial_port(endpoint)) is not None:
+        return serial
+    schemes = _SCHEMES.get(connector, _HTTP)
     written = endpoint
     if schemes is not _HTTP and "://" not in written:
         written = f"{schemes[0]}://{written}"
@@ -56,3 +65,12 @@ def address_of(protocol: str, endpoint: str, port: int | None, *, field: str) ->
     host = f"[{parts.host}]" if ":" in parts.host else parts.host
     default = number == DEFAULT_PORTS.get(parts.scheme)
     return Address(f"{parts.scheme}://{host}" + ("" if default else f":{number}"), schemes)
+
+
+def _serial_port(endpoint: str) -> Address | None:
+    from shared.connectors.modbus_place import is_serial
+
+    if not is_serial(endpoint):
+        return None
+    scheme = f"{_SERIAL[0]}://"
+    return Address(scheme + endpoint.strip().partition("?")[0].removeprefix(scheme), _SERIAL)

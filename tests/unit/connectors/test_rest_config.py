@@ -214,7 +214,7 @@ async def test_the_guides_vendor_configuration_is_accepted(name: str) -> None:
     await connector.close()
 
 
-@pytest.mark.parametrize(("name", "title"), [("mqtt", "MQTT"), ("modbus", "Modbus")])
+@pytest.mark.parametrize(("name", "title"), [("mqtt", "MQTT")])
 def test_names_that_are_read_later_say_so(name: str, title: str) -> None:
     with pytest.raises(InvalidInput, match=f"reads REST devices only; {title}") as refused:
         ConnectorFactory.check(name, GUIDE)

@@ -108,6 +108,9 @@ def test_the_audit_says_what_changed_and_no_more(one: dict[str, Any], other: dic
         ("opc_ua", "10.0.0.5", None, "opc.tcp://10.0.0.5"),
         ("opc_ua", "opc.tcp://10.0.0.5:4841", None, "opc.tcp://10.0.0.5:4841"),
         ("modbus", "10.0.0.9", 503, "modbus+tcp://10.0.0.9:503"),
+        ("modbus", "/dev/ttyUSB0", None, "modbus+rtu:///dev/ttyUSB0"),
+        ("modbus", "modbus+rtu:///dev/ttyUSB0?baud=9600", None, "modbus+rtu:///dev/ttyUSB0"),
+        ("salva", "10.0.0.9", None, "modbus+tcp://10.0.0.9"),
         ("mqtt", "mqtts://broker", None, "mqtts://broker"),
     ],
 )

@@ -1,0 +1,110 @@
+"""What a Modbus device needs, worked out once from its configuration: its line, its signals, its requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.connectors.config_problems import parsed_config, unfilled
+from shared.connectors.mapping import SignalSpec, canonical_key
+from shared.connectors.modbus_address import BadModbusAddress, ModbusAddress, parse_address
+from shared.connectors.modbus_blocks import Block, blocks_of
+from shared.connectors.modbus_config import ModbusConfig, ModbusOptions
+from shared.connectors.modbus_place import Place, place_of
+from shared.connectors.profiles import Profile
+from shared.errors import FieldProblem, InvalidInput
+from shared.outgoing.targets import TargetPolicy
+
+__all__ = ["ModbusPlan", "ModbusSignal", "plan"]
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusSignal:
+    """One signal of the mapping with its address."""
+
+    key: str
+    spec: SignalSpec
+    address: ModbusAddress
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusPlan:
+    """Ready to be read."""
+
+    place: Place
+    unit: int
+    signals: tuple[ModbusSignal, ...]
+    """In the order of the mapping."""
+    blocks: tuple[Block, ...]
+    options: ModbusOptions
+
+    @property
+    def where(self) -> str:
+        """``unit 3 at 10.0.0.9:502``, for people."""
+        return f"unit {self.unit} at {self.place.words}"
+
+
+def plan(config: Mapping[str, Any], profile: Profile, equipment_id: str, targets: TargetPolicy) -> ModbusPlan:
+    """Check a configuration and work it out.
+
+    Raises:
+        InvalidInput: naming every field that is wrong (``additional_config.signals['temperature.core'].at``).
+        UnsafeTarget: an address we do not connect to.
+    """
+    given = parsed_config(ModbusConfig, config, profile.defaults)
+    options = given.additional_config
+    if options.signals is None:
+        raise InvalidInput(
+            f"protocol {profile.names[0]} knows no registers by itself: give additional_config.signals from the "
+            'register map of the device, such as {"temperature.deck1": {"at": "holding:0:int16", "scale": 0.1}}.',
+            field="additional_config.signals",
+        )
+    place = place_of(given, targets)
+    signals = _signals(options, equipment_id)
+    return ModbusPlan(
+        place=place,
+        unit=options.unit,
+        signals=signals,
+        blocks=blocks_of(signals, options.max_gap, options.max_registers),
+        options=options,
+    )
+
+
+def _signals(options: ModbusOptions, equipment_id: str) -> tuple[ModbusSignal, ...]:
+    values = options.variables(equipment_id)
+    found: list[ModbusSignal] = []
+    problems: list[FieldProblem] = []
+    for key, spec in (options.signals or {}).items():
+        place = f"signals['{key}'].at"
+        try:
+            address = parse_address(_filled(spec.at, values, place), order=options.byte_order)
+        except BadModbusAddress as err:
+            problems.append(FieldProblem(f"additional_config.{place}", str(err)))
+            continue
+        if problem := _problem(spec, address, options):
+            problems.append(FieldProblem(f"additional_config.{place}", problem))
+        found.append(ModbusSignal(canonical_key(key), spec, address))
+    if problems:
+        raise InvalidInput("; ".join(f"{p.field}: {p.problem}" for p in problems[:5]) + ".", problems=problems)
+    return tuple(found)
+
+
+def _problem(spec: SignalSpec, address: ModbusAddress, options: ModbusOptions) -> str | None:
+    if spec.writable and not address.can_be_written:
+        return f"a {address.words} cannot be written: leave writable out, or use a coil or holding register"
+    if not address.is_bits and address.count > options.max_registers:
+        return f"it needs {address.count} registers, and max_registers allows {options.max_registers}"
+    return None
+
+
+def _filled(text: str, values: Mapping[str, str], place: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise unfilled(place, match[1], values)
+        return values[match[1]]
+
+    return _PLACEHOLDER.sub(value, text)
