@@ -19,7 +19,8 @@ run: $(if $(filter azure,$(BACKEND)),$(STAMPS)/dev $(STAMPS)/azurite,$(STAMPS)/l
 	@$(BIN)/python $(if $(filter azure,$(BACKEND)),-m tests.wire $(BIN)/python) -m local.bakery $(ARGS)
 
 test: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models peers check $(if $(PYTHON313),test313) ## install what the tests need and run them all
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark" $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m pytest -q -n 0 -p no:cacheprovider -m quiet tests/benchmarks)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark and not quiet" $(ARGS)
 
 test313: $(STAMPS)/dev313 # the runtime and unit folders on the Python that Azure runs
 	.venv313/bin/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark and not process" -p no:cacheprovider tests/runtime tests/unit

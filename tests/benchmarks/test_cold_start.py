@@ -7,6 +7,7 @@ import pytest
 from tests.benchmarks.cold_start import LIMIT, measure
 
 
+@pytest.mark.quiet
 @pytest.mark.process
 def test_indexing_costs_at_most_one_and_a_half_times_its_libraries() -> None:
     result = measure(5)

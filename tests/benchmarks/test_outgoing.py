@@ -7,6 +7,7 @@ import pytest
 from tests.benchmarks.outgoing import OURS, YARDSTICK, measure
 
 
+@pytest.mark.quiet
 @pytest.mark.process
 def test_vetting_and_limits_cost_less_than_httpx_alone() -> None:
     # The best of three: a noisy neighbour can slow one run down, never make the code faster than it is.
