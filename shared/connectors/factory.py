@@ -96,6 +96,12 @@ class Connectors:
             opc_ua=self._opc_ua,
         )
 
+    async def close(self) -> None:
+        """Close what is kept open between polls."""
+        from shared.connectors.modbus_line import lines
+
+        lines().close()
+
 
 def _setup(
     protocol: str,
