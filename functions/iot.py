@@ -18,6 +18,7 @@ from shared.services import Services
 
 if TYPE_CHECKING:
     from shared.connectors import Capabilities, ConnectionTest
+    from shared.connectors.base import ServerCertificate
     from shared.equipment import Equipment
     from shared.equipment.connection_test import ConnectionTester
     from shared.signals import Reading
@@ -199,11 +200,25 @@ def test_body(tested: ConnectionTest) -> dict[str, Any]:
     """The guide's result of a connection test, with every signal's value and quality."""
     from shared.telemetry.live import signal_view
 
-    return {
+    body: dict[str, Any] = {
         "success": tested.success,
         "status": tested.status,
         "response_time_ms": tested.response_time_ms,
         "supported_features": list(tested.supported_features),
         "error_details": tested.error_details,
         "signals": {key: signal_view(value) for key, value in tested.signals.items()},
+    }
+    if tested.server_certificate is not None:
+        body["server_certificate"] = certificate_view(tested.server_certificate)
+    return body
+
+
+def certificate_view(certificate: ServerCertificate) -> dict[str, Any]:
+    """A certificate that a device shows, for a person to compare."""
+    return {
+        "fingerprint": certificate.fingerprint,
+        "thumbprint_sha1": certificate.thumbprint,
+        "subject": certificate.subject,
+        "valid_until": iso(certificate.valid_until),
+        "trusted": certificate.trusted,
     }

@@ -10,6 +10,8 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from shared.connectors import Capabilities, ConnectionTest, Connector, Connectors
+from shared.connectors.base import ServerCertificate
+from shared.connectors.discovery import Discovery
 from shared.equipment.model import Equipment
 from shared.errors import DeviceError, InvalidInput
 
@@ -55,6 +57,22 @@ class ConnectionTester:
 
         async def ask(connector: Connector) -> Capabilities | ConnectionTest:
             return await connector.get_capabilities()
+
+        return await self._ask(equipment, config, ask, _failed)
+
+    async def discover(self, equipment: Equipment, config: Mapping[str, Any]) -> Discovery | ConnectionTest:
+        """What there is at the device's address, or why it could not be asked. Raises ``InvalidInput``."""
+
+        async def ask(connector: Connector) -> Discovery | ConnectionTest:
+            return await connector.discover(self.deadline_seconds * 0.9)
+
+        return await self._ask(equipment, config, ask, _failed)
+
+    async def certificate(self, equipment: Equipment, config: Mapping[str, Any]) -> ServerCertificate | ConnectionTest:
+        """The certificate that the device shows, or why it could not be asked. Raises ``InvalidInput``."""
+
+        async def ask(connector: Connector) -> ServerCertificate | ConnectionTest:
+            return await connector.shown_certificate()
 
         return await self._ask(equipment, config, ask, _failed)
 
