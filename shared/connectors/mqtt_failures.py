@@ -23,8 +23,11 @@ _TOO_LARGE = 0x95
 
 _REFUSALS: dict[int, tuple[type[DeviceError], str]] = {
     0x84: (DeviceNotSupported, "speaks no MQTT 5, which keeps the messages while nobody fetches them: update it"),
-    0x86: (DeviceAuthenticationError, "refused the user name or the password: correct credentials"),
-    0x87: (DeviceAuthenticationError, "does not let this user in: allow it there, or correct credentials"),
+    0x86: (DeviceAuthenticationError, "refused the user name or the password: correct them in credentials"),
+    0x87: (
+        DeviceAuthenticationError,
+        "does not let us in: correct the user name and the password in credentials, or allow this user there",
+    ),
     0x8A: (DeviceAuthenticationError, "has banned this client: lift the ban there"),
     0x8C: (DeviceAuthenticationError, "wants another way to sign in than user name and password"),
     0x88: (DeviceConnectionError, "says that it is not available at the moment"),

@@ -123,6 +123,9 @@ class Session:
                 sock = context.wrap_socket(sock, server_hostname=self._plan.host, do_handshake_on_connect=False)
                 async with asyncio.timeout(until - monotonic()):
                     await _shake_hands(self._loop, sock)
+        except (ConnectionError, ssl.SSLEOFError) as err:
+            sock.close()
+            raise ended(self._plan, None, "", greeted=False) from err
         except BaseException:
             sock.close()
             raise

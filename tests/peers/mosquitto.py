@@ -52,7 +52,7 @@ class Broker:
         """Until it listens."""
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         with (self.folder / "mosquitto.log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220  # takes no time; it is waited for below
                 [program, "-c", str(self.folder / "mosquitto.conf")], stdout=log, stderr=log
             )
         async with asyncio.timeout(STARTS_WITHIN):
