@@ -110,11 +110,19 @@ class Host:
             await self._stop()
 
     async def _open_backends(self) -> None:
+        """What is on this machine must work now. A service that is away may come: until then we are not ready."""
+        azure = self.plan.settings.azure
+        house = self.services
+        backends = (
+            (azure.cosmos, lambda: house.store),
+            (azure.service_bus, lambda: house.queue),
+            (azure.key_vault, lambda: house.vault),
+        )
         try:
-            self.plan.settings.azure.require()  # before anything is written
-            await self.services.store.check()
-            await self.services.queue.check()
-            await self.services.vault.check()
+            azure.require()  # before anything is written
+            for connection, backend in backends:
+                if not connection.wanted:
+                    await backend().check()
         except OvenbridgeError as err:
             raise BrokenSettings(err.detail) from err
 
