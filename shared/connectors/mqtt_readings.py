@@ -170,11 +170,12 @@ def _timed(heard: Iterable[_Heard], equipment_id: str, now: datetime) -> Iterabl
 
 def _snapshot(untimed: Sequence[_Heard], equipment_id: str, now: datetime, waited: str | None) -> Reading:
     values: dict[str, SignalValue] = {}
-    for one in untimed:
+    usable = [one for one in untimed if one.nothing is None]
+    for one in usable or untimed[-1:]:
         why = RETAINED if one.arrival.retained else AGAIN if one.arrival.again else waited
         values |= one.values if why is None else _doubted(one.values, why)
     name = digest_id(*(part for one in untimed for part in (one.arrival.topic, one.arrival.payload)))[:12]
-    return _reading(equipment_id, now, values, None if values else untimed[-1].nothing, f"mqtt-{name}", now)
+    return _reading(equipment_id, now, values, None if usable else untimed[-1].nothing, f"mqtt-{name}", now)
 
 
 def _reading(
