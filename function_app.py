@@ -20,6 +20,7 @@ from functions import (
     iot,
     metrics,
     polling,
+    relays,
     telemetry,
 )
 
@@ -42,6 +43,7 @@ for surface in (
     iot,
     metrics,
     polling,
+    relays,
     telemetry,
 ):
     app.register_functions(surface.bp)

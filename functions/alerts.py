@@ -198,7 +198,7 @@ async def comment_alert(call: Call) -> Answer:
 @timer_worker
 async def watch_alerts(past_due: bool, house: Services) -> None:
     """Every ten seconds: silence, shelves that end, alerts not told of yet."""
-    await house.alerts.watch(await house.equipment.pollable())
+    await house.alerts.watch(await house.equipment.watched())
 
 
 def _details(call: Call, alert: dict[str, Any]) -> Answer:

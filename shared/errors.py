@@ -15,6 +15,7 @@
     ├── UnsupportedMediaType  415
     ├── TooManyRequests       429  carries retry_after
     ├── Unavailable           503  a backend is away; carries retry_after
+    ├── RelaySilent           504  the relay of a plant device does not answer
     ├── BrokenSettings        503  the process cannot work like this
     └── DeviceError                a device could not be read
         ├── DeviceAuthenticationError   it refused our credentials
@@ -54,6 +55,7 @@ __all__ = [
     "OvenbridgeError",
     "PayloadTooLarge",
     "PreconditionFailed",
+    "RelaySilent",
     "TooManyRequests",
     "Unauthorized",
     "Unavailable",
@@ -182,6 +184,13 @@ class Unavailable(OvenbridgeError):
         """Seconds to wait before the next try."""
         self.advice = advice
         """What to do, fit for strangers: settings and roles, no names of accounts, paths or machines. Empty: none."""
+
+
+class RelaySilent(OvenbridgeError):
+    """A device stands in a plant whose relay does not answer. The sentence says since when."""
+
+    status = 504
+    title = "The relay does not answer"
 
 
 class BrokenSettings(OvenbridgeError):

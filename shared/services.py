@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from shared.outgoing.targets import TargetPolicy
     from shared.platforms.operations1.requests import ExternalRequests
     from shared.readiness import Readiness
+    from shared.relay.hub_assignments import RelayAssignments
+    from shared.relay.hub_registry import Relays
     from shared.secrets import Vault
     from shared.secrets.expiry import ExpiryWatch
     from shared.settings import Settings
@@ -247,7 +249,9 @@ class Services:
         """The machines."""
         from shared.equipment.registry import EquipmentRegistry
 
-        return EquipmentRegistry(self.store, self.vault, self.audit, self.targets, self.clock)
+        return EquipmentRegistry(
+            self.store, self.vault, self.audit, self.targets, self.clock, knows_relay=self.relays.exists
+        )
 
     @cached_property
     def readings(self) -> Readings:
@@ -375,6 +379,26 @@ class Services:
         from shared.collection.summary import ConnectionSummary
 
         return ConnectionSummary(self.readings, self.equipment, self.health)
+
+    # Floor 6: relays ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def relays(self) -> Relays:
+        """The relays in the plants, as the hub knows them."""
+        from shared.relay.hub_registry import Relays
+
+        return Relays(self.store, self.access, self.audit, self.clock)
+
+    @cached_property
+    def relay_assignments(self) -> RelayAssignments:
+        """What each relay has to do."""
+        from shared.relay.hub_assignments import RelayAssignments
+
+        return RelayAssignments(
+            self.equipment,
+            self.external_requests.profiles.every,
+            timeout_seconds=self.settings.poll_deadline_seconds,
+        )
 
     # Floor 6: platforms ------------------------------------------------------------------------------------------
 

@@ -117,7 +117,7 @@ class Access:
         except NotFound:
             self._cache.pop(token_id, None)
             return None
-        caller = Caller(id=f"token:{token_id}", name=token.name, roles=token.roles, how="api_token")
+        caller = _caller(token)
         # Remembered even if this caller's secret is wrong: the next wrong one then costs no read.
         known = self._cache[token_id] = (now, token, caller)
         self._cache.move_to_end(token_id)
@@ -137,6 +137,13 @@ class Access:
         except OvenbridgeError as error:
             # Nice to know, never worth refusing a call that is in order.
             log.warning("Cannot note the last use of token %s: %s", token.id, error.detail)
+
+
+def _caller(token: ApiToken) -> Caller:
+    if token.relay_id is not None:
+        # No roles, whatever the document says: a relay does nothing but its own work.
+        return Caller(id=f"relay:{token.relay_id}", name=token.name, roles=frozenset(), how="relay_token")
+    return Caller(id=f"token:{token.id}", name=token.name, roles=token.roles, how="api_token")
 
 
 def _right(token: ApiToken, secret_hash: str, now: datetime) -> bool:

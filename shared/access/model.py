@@ -38,12 +38,13 @@ class Caller:
     """Somebody we know, for one call."""
 
     id: str
-    """Stable: ``developer``, ``token:<id>``, ``key``, ``system:<function>``, ``entra:<oid>``."""
+    """Stable: ``developer``, ``token:<id>``, ``key``, ``system:<function>``, ``entra:<oid>``,
+    ``relay:<id>``."""
     name: str
     """For people who read the audit log."""
     roles: frozenset[Role]
     how: str
-    """How we know: ``loopback``, ``api_token``, ``entra``, ``function_key``, ``system``."""
+    """How we know: ``loopback``, ``api_token``, ``relay_token``, ``entra``, ``function_key``, ``system``."""
 
     @property
     def actor(self) -> dict[str, str]:

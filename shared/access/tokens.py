@@ -17,7 +17,7 @@ from shared.access.model import Caller, Role
 from shared.audit import AuditLog
 from shared.clock import Clock, iso, parse_iso
 from shared.errors import InvalidInput, NotFound
-from shared.storage import Document, DocumentStore, Page, Query, SetPath
+from shared.storage import Document, DocumentStore, Page, Query, SetPath, every
 
 __all__ = ["ApiToken", "ApiTokens", "parse_token"]
 
@@ -41,6 +41,8 @@ class ApiToken:
     revoked_at: datetime | None
     last_used_at: datetime | None
     """Coarse: written at most every few minutes."""
+    relay_id: str | None = None
+    """Of a relay's token: which relay. It has no roles; it opens that relay's own routes and nothing else."""
 
     @classmethod
     def from_document(cls, document: Document) -> ApiToken:
@@ -59,6 +61,7 @@ class ApiToken:
             expires_at=moment("expiresAt"),
             revoked_at=moment("revokedAt"),
             last_used_at=moment("lastUsedAt"),
+            relay_id=document.get("relayId"),
         )
 
     def usable(self, now: datetime) -> bool:
@@ -77,6 +80,10 @@ def hash_secret(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+Tokens = list[ApiToken]
+# Named here: inside the class `list` is the method.
+
+
 class ApiTokens:
     """The tokens of this deployment."""
 
@@ -86,9 +93,22 @@ class ApiTokens:
         self._clock = clock
 
     async def create(
-        self, *, name: str, roles: Sequence[Role], expires_at: datetime | None, caller: Caller
+        self,
+        *,
+        name: str,
+        roles: Sequence[Role],
+        expires_at: datetime | None,
+        caller: Caller,
+        relay_id: str | None = None,
     ) -> tuple[ApiToken, str]:
         """Create a token. The second value is the token itself: shown once, kept nowhere.
+
+        Args:
+            name: for people.
+            roles: what it opens; none for a relay's.
+            expires_at: ``None``: never.
+            caller: who wants it.
+            relay_id: it is this relay's, and opens only that relay's routes.
 
         Raises:
             InvalidInput: it would have expired already.
@@ -107,6 +127,8 @@ class ApiTokens:
             "expiresAt": iso(expires_at) if expires_at else None,
         }
         said = {"name": name, "roles": document["roles"], "expiresAt": document["expiresAt"]}
+        if relay_id is not None:
+            document["relayId"] = said["relayId"] = relay_id
         async with self._audit.recorded(
             STREAM, actor=caller.actor, action="token.created", target=f"token:{token_id}", after=said
         ):
@@ -125,6 +147,13 @@ class ApiTokens:
         """A page of all tokens, revoked ones included, in no particular order."""
         page: Page = await self._store.query(CONTAINER, Query(limit=limit, continuation=continuation))
         return [ApiToken.from_document(item.document) for item in page.items], page.continuation
+
+    async def of_relay(self, relay_id: str) -> Tokens:
+        """All tokens that a relay ever had and that still work."""
+        now = self._clock.now()
+        query = Query(limit=1000)
+        tokens = [ApiToken.from_document(item.document) async for item in every(self._store, CONTAINER, query)]
+        return [token for token in tokens if token.relay_id == relay_id and token.usable(now)]
 
     async def revoke(self, id: str, *, caller: Caller) -> None:
         """Make a token useless at once in this process, within half a minute in others. Doing it twice is no error.

@@ -44,7 +44,7 @@ class ConnectionSummary:
         Raises:
             Unavailable: the store is away; what was written stays, the next run goes on.
         """
-        machines = [machine.id for machine in await self._equipment.pollable()]
+        machines = [machine.id for machine in await self._equipment.watched()]
         this_hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         written = 0
         for back in range(hours, 0, -1):

@@ -11,6 +11,7 @@ from typing import Any
 from shared.clock import iso
 from shared.equipment.forms import EquipmentChange, EquipmentFields, IotConnectionConfig, NewEquipment
 from shared.equipment.model import Equipment
+from shared.equipment.place import placed
 from shared.equipment.shared_credentials import SHARED
 
 __all__ = ["changed", "configured", "connection_of", "created", "difference", "replaced", "shown"]
@@ -42,6 +43,9 @@ _SHOWN = (
     "supports_energy_monitoring",
     "supports_remote_control",
     "poll_interval_seconds",
+    "polled_from",
+    "relay_id",
+    "relay_credential_ref",
     "temperature_zones",
 )
 
@@ -59,7 +63,6 @@ def replaced(before: Equipment, new: NewEquipment, now: datetime) -> Equipment:
         name=new.name,
         created_at=before.created_at,
         updated_at=now,
-        polled_from=before.polled_from,
         credential_ref=before.credential_ref,
         credentials_set_at=before.credentials_set_at,
     )
@@ -90,7 +93,14 @@ def configured(before: Equipment, config: IotConnectionConfig, now: datetime) ->
 
 def connection_of(equipment: Equipment) -> tuple[Any, ...]:
     """What decides how the machine is read: has to be checked anew when it changes."""
-    return (equipment.protocol, equipment.endpoint, equipment.port, equipment.iot_config, equipment.iot_enabled)
+    return (
+        equipment.protocol,
+        equipment.endpoint,
+        equipment.port,
+        equipment.iot_config,
+        equipment.iot_enabled,
+        equipment.polled_from,
+    )
 
 
 def shown(equipment: Equipment) -> dict[str, Any]:
@@ -136,7 +146,7 @@ def _apply(base: Equipment, given: EquipmentFields) -> Equipment:
         if name == "iot_config" and value is not None:
             value = _merged(base.iot_config, value)
         values[attribute] = _DEFAULTS[attribute] if value is None else value
-    after = replace(base, **values)
+    after = placed(replace(base, **values), given)
     if given.iot_enabled is not None:
         return after
     mentioned = "iot_enabled" in given.model_fields_set

@@ -37,6 +37,9 @@ class Names:
 GUIDE = Names("protocol", "endpoint", "port", "credentials", "additional_config")
 RESOURCE = Names("iot_protocol", "iot_endpoint", "iot_port", "iot_credentials", "iot_config")
 
+PLANT = TargetPolicy(allow_private=True, allow_http=True)
+"""Addresses of a plant's own network. Names there are unknown here: the relay looks them up, and vets them again."""
+
 _SECRET_NAMES = frozenset(
     (
         "password", "passwd", "pwd", "secret", "client_secret", "clientsecret", "api_key", "apikey", "token",
@@ -73,11 +76,16 @@ async def check_connection(
             f"{names.endpoint} is missing: give the address of the device, such as https://oven-3.example.com.",
             field=names.endpoint,
         )
+    on_site = equipment.polled_from == "relay"
     try:
-        ConnectorFactory.check(equipment.protocol, connector_form(equipment, credentials), targets=targets)
+        ConnectorFactory.check(
+            equipment.protocol, connector_form(equipment, credentials), targets=PLANT if on_site else targets
+        )
     except InvalidInput as err:
         raise _in_words(err, names) from None  # its own cause could hold what was sent
     address = address_of(equipment.protocol, equipment.endpoint, equipment.port, field=names.endpoint)
+    if on_site:
+        return address
     await address.vet(targets, field=names.endpoint)
     token_url = credentials.get("token_url") or credentials.get("tokenUrl")
     if isinstance(token_url, str) and "://" in token_url:

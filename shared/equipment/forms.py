@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
@@ -40,7 +40,10 @@ READ_ONLY = frozenset(
 """Fields of the answer that nobody can set."""
 
 PORT = Annotated[int, Field(ge=1, le=65_535)]
-SECONDS = Annotated[int, Field(ge=10, le=86_400)]
+SECONDS = Annotated[int, Field(ge=1, le=86_400)]
+"""Bounded once more where the machine is known: what is read from here has at least 10 (``place.py``)."""
+RELAY_ID = r"^[a-z0-9][a-z0-9-]{0,39}$"
+CREDENTIAL_REF = r"^[A-Za-z0-9][A-Za-z0-9-]{0,99}$"
 
 
 def _one_line(value: Any) -> Any:
@@ -91,7 +94,14 @@ class EquipmentFields(BaseModel):
     supports_humidity: bool | None = None
     supports_energy_monitoring: bool | None = None
     supports_remote_control: bool | None = None
-    poll_interval_seconds: SECONDS | None = Field(None, description="10 to 86,400; default 30.")
+    poll_interval_seconds: SECONDS | None = Field(None, description="10 to 86,400, by a relay 1 to 86,400; default 30.")
+    polled_from: Literal["cloud", "relay"] | None = Field(
+        None, description="Who reads it? Default cloud; relay as soon as it has a relay_id."
+    )
+    relay_id: Annotated[str, Field(pattern=RELAY_ID)] | None = Field(None, description="The relay that reads it.")
+    relay_credential_ref: Annotated[str, Field(pattern=CREDENTIAL_REF)] | None = Field(
+        None, description="The name of its credentials on the relay, where they are kept on site and not here."
+    )
     temperature_zones: Annotated[int, Field(ge=0, le=100)] | None = Field(None, description="How many; default 1.")
 
 

@@ -27,6 +27,8 @@ _TEXTS = {
     "endpoint": "endpoint",
     "port": "port",
     "credential_ref": "credentialRef",
+    "relay_id": "relayId",
+    "relay_credential_ref": "relayCredentialRef",
 }
 """Attribute -> property; left out of the document when there is none."""
 
@@ -70,12 +72,16 @@ class Equipment:
     iot_config: Mapping[str, Any] = field(default_factory=dict)
     """The guide's ``additional_config``: paths, timeout, TLS, and the ``signals`` mapping. No secrets."""
     polled_from: Literal["cloud", "relay"] = "cloud"
+    relay_id: str | None = None
+    """Which relay reads it, where ``polled_from`` is ``relay``."""
+    relay_credential_ref: str | None = None
+    """Under which name the relay finds its credentials on site, where they do not lie in our vault."""
     supports_realtime: bool = True
     supports_humidity: bool = False
     supports_energy_monitoring: bool = False
     supports_remote_control: bool = False
     poll_interval_seconds: int = DEFAULT_POLL_SECONDS
-    """At least 10."""
+    """At least 10; at least 1 where a relay reads it."""
     temperature_zones: int = 1
 
     def to_document(self) -> Document:

@@ -19,13 +19,14 @@ from shared.equipment.credentials import CredentialSets
 from shared.equipment.forms import EquipmentChange, IotConnectionConfig, NewEquipment
 from shared.equipment.listing import EquipmentFilter, EquipmentPage, list_page
 from shared.equipment.model import Equipment
+from shared.equipment.place import KnowsRelay, check_place
 from shared.equipment.remembered import Remembered
 from shared.equipment.shared_credentials import SharedCredentials
 from shared.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from shared.ids import new_id
 from shared.outgoing.targets import TargetPolicy
 from shared.secrets import Vault
-from shared.storage import DocumentStore, Query, Stored, every
+from shared.storage import DocumentStore, Equals, Query, Stored, every
 
 if TYPE_CHECKING:
     from shared.access.model import Caller
@@ -55,9 +56,18 @@ class EquipmentRegistry:
     """The machines."""
 
     def __init__(
-        self, store: DocumentStore, vault: Vault, audit: AuditLog, targets: TargetPolicy, clock: Clock
+        self,
+        store: DocumentStore,
+        vault: Vault,
+        audit: AuditLog,
+        targets: TargetPolicy,
+        clock: Clock,
+        *,
+        knows_relay: KnowsRelay | None = None,
     ) -> None:
+        """``knows_relay``: is there a relay with this id? Left out: nobody asks."""
         self._store = store
+        self._knows_relay = knows_relay
         self._audit = audit
         self._targets = targets
         self._clock = clock
@@ -93,6 +103,16 @@ class EquipmentRegistry:
     async def pollable(self) -> Machines:
         """Machines that are polled by this app: enabled, realtime, reached from the cloud. Cached five seconds."""
         return await self._remembered.pollable()
+
+    async def watched(self) -> Machines:
+        """Machines that are read by anybody, from here or by a relay: whose silence means something."""
+        return await self._remembered.watched()
+
+    async def of_relay(self, relay_id: str) -> Machines:
+        """The machines that are assigned to a relay, whether they are to be read or not."""
+        query = Query((Equals("relayId", relay_id),), limit=1000)
+        found = [Equipment.from_document(item.document) async for item in every(self._store, CONTAINER, query)]
+        return [machine for machine in found if machine.polled_from == "relay"]
 
     async def connector_config(self, equipment: Equipment, *, fresh: bool = False) -> dict[str, Any]:
         """The configuration as connectors take it, with the credentials out of the vault (cached ten minutes).
@@ -254,6 +274,7 @@ class EquipmentRegistry:
         self, before: Saved | None, after: Equipment, proposal: Proposal, action: str, caller: Caller
     ) -> Saved:
         old = before.equipment if before is not None else None
+        await check_place(old, after, self._knows_relay)
         settled = await settle(old, after, proposal, self._credentials, self.shared_credentials, self._targets)
         now = self._clock.now()
         given = settled.new or (settled.changed and settled.ref is not None)

@@ -24,23 +24,27 @@ class Remembered:
         self._store = store
         self._clock = clock
         self._reading = asyncio.Lock()
-        self._pollable: tuple[Equipment, ...] = ()
+        self._read: tuple[Equipment, ...] = ()
         self._read_at: datetime | None = None
         self._single: dict[str, tuple[Equipment, datetime]] = {}
         self._changes = 0
 
     async def pollable(self) -> list[Equipment]:
         """Machines that are polled from here."""
+        return [machine for machine in await self.watched() if machine.polled_from == "cloud"]
+
+    async def watched(self) -> list[Equipment]:
+        """Machines that are read, from here or by a relay."""
         if self._fresh(self._read_at):
-            return list(self._pollable)
+            return list(self._read)
         async with self._reading:  # one of those who come at once asks for all
             if not self._fresh(self._read_at):
                 changes, now = self._changes, self._clock.now()
                 machines = await self._enabled()
                 # A change while we were reading may be missing in what we read.
                 self._read_at = now if changes == self._changes else None
-                self._pollable = machines
-            return list(self._pollable)
+                self._read = machines
+            return list(self._read)
 
     async def get(self, equipment_id: str) -> Equipment:
         """One machine. Raises ``NotFound`` of the store."""
@@ -65,7 +69,7 @@ class Remembered:
     async def _enabled(self) -> tuple[Equipment, ...]:
         query = Query((Equals("iotEnabled", True),), limit=1000)
         machines = [Equipment.from_document(item.document) async for item in every(self._store, CONTAINER, query)]
-        return tuple(m for m in machines if m.supports_realtime and m.polled_from == "cloud" and m.protocol)
+        return tuple(m for m in machines if m.supports_realtime and m.protocol)
 
     def _fresh(self, moment: datetime | None) -> bool:
         return moment is not None and abs(self._clock.now() - moment) < REMEMBERED

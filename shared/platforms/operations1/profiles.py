@@ -13,7 +13,7 @@ from shared.clock import Clock, iso
 from shared.equipment.registry import EquipmentRegistry
 from shared.errors import FieldProblem, InvalidInput, NotFound, PreconditionFailed
 from shared.platforms.operations1.profile import RequestProfile
-from shared.storage import Document, DocumentStore, Query
+from shared.storage import Document, DocumentStore, Query, every
 
 __all__ = ["ProfilePage", "RequestProfiles"]
 
@@ -55,6 +55,12 @@ class RequestProfiles:
         page = await self._store.query(CONTAINER, Query(limit=limit, continuation=continuation))
         found = {item.document["id"]: _from_document(item.document) for item in page.items}
         return ProfilePage(found, page.continuation)
+
+    async def every(self) -> dict[str, dict[str, Any]]:
+        """All profiles by id, as they are written."""
+        query = Query(limit=100)
+        found = [item.document async for item in every(self._store, CONTAINER, query, at_most=CACHED)]
+        return {document["id"]: document["profile"] for document in found}
 
     async def put(
         self, profile_id: str, profile: RequestProfile, *, etag: str | None, caller: Caller

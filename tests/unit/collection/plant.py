@@ -133,6 +133,9 @@ class Plant:
 
     # As the registry
 
+    async def watched(self) -> list[Equipment]:
+        return await self.pollable()
+
     async def pollable(self) -> list[Equipment]:
         return [equipment for equipment in self.ovens if equipment.iot_enabled]
 

@@ -54,6 +54,9 @@ async def test_a_machine_has_all_the_guides_fields(api: Api) -> None:
         "supports_realtime": True,
         "supports_energy_monitoring": False,
         "supports_remote_control": False,
+        "polled_from": "cloud",
+        "relay_id": None,
+        "relay_credential_ref": None,
         "created_at": "2026-11-21T10:00:00.000Z",
         "updated_at": "2026-11-21T10:00:00.000Z",
     }

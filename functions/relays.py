@@ -1,0 +1,180 @@
+"""Relays: `/api/v1/relays`. People register and look after them; a relay's token opens its own routes and no others."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING, Any
+
+import azure.functions as func
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from functions.endpoint import Answer, Call, endpoint
+from shared import json_text
+from shared.access import Caller, Role
+from shared.clock import iso
+from shared.errors import Conflict, Forbidden, Unauthorized
+
+if TYPE_CHECKING:
+    from shared.relay.hub_model import Relay
+
+bp = func.Blueprint()
+
+RELAYS = "api/v1/relays"
+ONE = RELAYS + "/{relay_id}"
+
+
+class NewRelay(BaseModel):
+    """A relay to be registered."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="Small letters, digits, `-`; at most 40.")
+    name: str = Field(min_length=1, max_length=200, description="For people: where it stands.")
+    site: str | None = Field(None, min_length=1, max_length=200, description="The plant.")
+
+    @field_validator("name", "site")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if value is not None and (not value.strip() or not value.isprintable()):
+            raise ValueError("write one line that people can read, e.g. `Madrid, hall 2`")
+        return value if value is None else value.strip()
+
+
+class RelayQuery(BaseModel):
+    """Which page of the list."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    limit: int = Field(100, ge=1, le=1000)
+    continuation: str | None = Field(None, max_length=2000)
+
+
+# For people ----------------------------------------------------------------------------------------------------------
+
+
+@bp.route(RELAYS, methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def create_relay(call: Call) -> Answer:
+    """Register a relay. The answer shows its token once; afterwards only its hash is known."""
+    wanted = call.body(NewRelay)
+    relay, token = await call.services.relays.create(wanted.id, name=wanted.name, site=wanted.site, caller=call.caller)
+    location = f"{call.services.settings.base_url}/{RELAYS}/{relay.id}"
+    return Answer({**_view(call, relay), "token": token}, 201, {"Location": location})
+
+
+@bp.route(RELAYS, methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER)
+async def list_relays(call: Call) -> Answer:
+    """Relays with their state, in no particular order."""
+    query = call.params(RelayQuery)
+    page = await call.services.relays.list(limit=query.limit, continuation=query.continuation)
+    return Answer({"relays": [_view(call, relay) for relay in page.relays], "continuation": page.continuation})
+
+
+@bp.route(ONE, methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER)
+async def get_relay(call: Call) -> Answer:
+    """One relay: when it was heard of last, what waits on its disk, which machines it reads."""
+    house, relay_id = call.services, call.route["relay_id"]
+    relay = await house.relays.get(relay_id)
+    assigned = await house.relay_assignments.of(relay_id)
+    told = relay.heartbeat.assignments_etag if relay.heartbeat is not None else None
+    return Answer(
+        {
+            **_view(call, relay),
+            "equipment": [device.equipment_id for device in assigned.devices],
+            "assignments_in_force": told == assigned.etag,
+        }
+    )
+
+
+@bp.route(ONE + "/token", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def rotate_relay_token(call: Call) -> Answer:
+    """Give a relay a new token, shown once. The old one stops working; what the relay reads meanwhile it keeps."""
+    relay, token = await call.services.relays.rotate(call.route["relay_id"], call.caller)
+    return Answer({**_view(call, relay), "token": token})
+
+
+@bp.route(ONE, methods=["DELETE"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def delete_relay(call: Call) -> Answer:
+    """Forget a relay and its token. Its machines have to be given to another, or to the cloud, first."""
+    house, relay_id = call.services, call.route["relay_id"]
+    await house.relays.get(relay_id)
+    machines = sorted(machine.id for machine in await house.equipment.of_relay(relay_id))
+    if machines:
+        raise Conflict(
+            f"{len(machines)} machines are read by this relay: {', '.join(machines[:10])}"
+            f"{' ...' if len(machines) > 10 else ''}. Give them another relay_id, or polled_from cloud, first."
+        )
+    await house.relays.delete(relay_id, call.caller)
+    return Answer(status=204)
+
+
+# For the relay -------------------------------------------------------------------------------------------------------
+
+
+@bp.route(ONE + "/assignments", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(None)
+async def get_relay_assignments(call: Call) -> Answer:
+    """What a relay has to do. With `If-None-Match`: 304 while that is the same. Engineers may look, too."""
+    relay_id = await _own_relay(call, or_role=Role.ENGINEER)
+    found = await call.services.relay_assignments.of(relay_id)
+    headers = {"ETag": f'"{found.etag}"'}
+    if found.etag in {tag.strip().strip('"') for tag in call.headers.get("if-none-match", "").split(",")}:
+        return Answer(status=304, headers=headers)
+    data = json_text.canonical(found.model_dump(mode="json"))
+    if "gzip" in call.headers.get("accept-encoding", ""):
+        data, headers["Content-Encoding"] = gzip.compress(data, mtime=0), "gzip"
+    return Answer(data, headers=headers)
+
+
+async def _own_relay(call: Call, *, or_role: Role | None = None) -> str:
+    """The relay of this route, which is calling. The door is here and not in `endpoint`: there a caller needs a role,
+    and a relay has none.
+
+    Raises:
+        Unauthorized, Forbidden: somebody else is calling.
+        NotFound: it is registered no more.
+    """
+    house, relay_id = call.services, call.route["relay_id"]
+    house.settings.require()
+    caller = await house.access.identify(call.headers, key_checked=False)
+    if caller is None:
+        raise Unauthorized("Say which relay you are: send the header `Authorization: Bearer <token of the relay>`.")
+    if not _is_relay(caller, relay_id) and (or_role is None or not caller.may(or_role)):
+        raise Forbidden(f"Only relay {relay_id[:64]} itself may do this, with its own token.")
+    await house.relays.get(relay_id)
+    return relay_id
+
+
+def _is_relay(caller: Caller, relay_id: str) -> bool:
+    return caller.how == "relay_token" and caller.id == f"relay:{relay_id}"
+
+
+def _view(call: Call, relay: Relay) -> dict[str, Any]:
+    now = call.services.clock.now()
+    standing, beat, refused = relay.standing(now), relay.heartbeat, relay.refused
+    last = iso(relay.heartbeat_at) if relay.heartbeat_at is not None else None
+    return {
+        "id": relay.id,
+        "name": relay.name,
+        "site": relay.site,
+        "created_at": iso(relay.created_at),
+        "status": standing,
+        "last_heartbeat_at": last,
+        "silent_since": last if standing == "silent" else None,
+        "clock_offset_seconds": relay.clock_offset_seconds,
+        "version": beat.version if beat else None,
+        "started_at": iso(beat.started_at) if beat else None,
+        "spool": beat.spool.model_dump(mode="json") if beat else None,
+        "devices": beat.devices.model_dump(mode="json") if beat else None,
+        "readings_lost": beat.lost_total if beat else None,
+        "readings_refused": {
+            "count": refused.count,
+            "last_at": iso(refused.last_at) if refused.last_at is not None else None,
+            "last_equipment_id": refused.last_equipment_id,
+            "last_reason": refused.last_reason,
+        },
+    }

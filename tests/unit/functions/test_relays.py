@@ -1,0 +1,119 @@
+"""`/api/v1/relays`: as people with curl use them, and as a relay does with its token."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from typing import Any
+
+import pytest
+
+from local.functions import HttpFunction
+from shared.json_text import load
+from shared.relay.messages import Assignments, unpack
+from tests.api import Api, cloud_functions
+from tests.unit.relay.conftest import ANNA, Hub, hub
+
+__all__ = ["hub"]
+
+RELAYS = "/api/v1/relays"
+NEW = {"id": "hall-9", "name": "Madrid, hall 9", "site": "madrid"}
+
+
+async def test_registering_shows_the_token_once(api: Api) -> None:
+    made = await api.post(RELAYS, json=NEW)
+    assert made.status == 201
+    assert made.headers["location"].endswith("/api/v1/relays/hall-9")
+    body = made.json()
+    assert re.fullmatch(r"ob_[0-9a-f]{16}_[A-Za-z0-9_-]{43}", body["token"])
+    assert body["status"] == "never_seen"
+    shown = (await api.get(f"{RELAYS}/hall-9")).json()
+    assert body == {k: v for k, v in shown.items() if k not in ("equipment", "assignments_in_force")} | {
+        "token": body["token"]
+    }
+    assert (await api.get(RELAYS)).json()["relays"][0]["id"] == "hall-9"
+    assert (await api.post(RELAYS, json=NEW)).status == 409
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [({"id": "Hall 9"}, "id"), ({"id": "x" * 41}, "id"), ({"name": " "}, "name"), ({"role": "admin"}, "role")],
+)
+async def test_wrong_wishes(api: Api, wanted: dict[str, Any], field: str) -> None:
+    answer = await api.post(RELAYS, json=NEW | wanted)
+    assert answer.status == 400
+    assert answer.json()["problems"][0]["field"] == field
+
+
+async def test_a_relay_with_machines_is_not_deleted(hub: Hub) -> None:
+    await hub.machine("OVEN-1")
+    refused = await hub.api.delete(f"{RELAYS}/hall-1")
+    assert refused.status == 409
+    assert "OVEN-1" in refused.json()["detail"]
+    await hub.house.equipment.delete("OVEN-1", ANNA)
+    assert (await hub.api.delete(f"{RELAYS}/hall-1")).status == 204
+    assert (await hub.api.get(f"{RELAYS}/hall-1")).status == 404
+    assert (await hub.relay.get(f"{RELAYS}/hall-1/assignments")).status == 401
+
+
+async def test_rotating(hub: Hub) -> None:
+    fresh = (await hub.api.post(f"{RELAYS}/hall-1/token")).json()["token"]
+    assert (await hub.relay.get(f"{RELAYS}/hall-1/assignments")).status == 401
+    hub.token = fresh
+    assert (await hub.relay.get(f"{RELAYS}/hall-1/assignments")).status == 200
+
+
+async def test_assignments_with_their_etag(hub: Hub) -> None:
+    await hub.machine("OVEN-1")
+    path = f"{RELAYS}/hall-1/assignments"
+    answer = await hub.relay.get(path)
+    found = unpack(Assignments, answer.body)
+    assert [d.equipment_id for d in found.devices] == ["OVEN-1"]
+    assert answer.headers["etag"] == f'"{found.etag}"'
+    same = await hub.relay.get(path, headers={"If-None-Match": answer.headers["etag"]})
+    assert (same.status, same.body) == (304, b"")
+    await hub.machine("OVEN-2")
+    assert (await hub.relay.get(path, headers={"If-None-Match": answer.headers["etag"]})).status == 200
+    small = await hub.relay.get(path, headers={"Accept-Encoding": "gzip, br"})
+    assert small.headers["content-encoding"] == "gzip"
+    assert load(gzip.decompress(small.body))["relay_id"] == "hall-1"
+    assert (await hub.api.get(path)).status == 200, "an engineer may look"
+
+
+OPEN_TO_ALL = {"health", "health_ready", "receive_hook", "force_token"}
+"""Routes that ask nobody who they are; a relay's token gives nothing there that nobody has."""
+
+ROUTES = [
+    (method, f)
+    for f in cloud_functions()
+    if isinstance(f, HttpFunction)
+    for method in sorted(f.methods or {"GET"})
+    if method != "OPTIONS"
+]
+OWN = ("/assignments", "/readings", "/heartbeat", "/commands", "/answer")
+
+
+@pytest.mark.parametrize(("method", "function"), ROUTES, ids=[f"{m}-{f.name}" for m, f in ROUTES])
+async def test_a_relays_token_opens_its_own_routes_and_nothing_else(
+    hub: Hub, method: str, function: HttpFunction
+) -> None:
+    await hub.house.relays.create("hall-2", name="Another", site=None, caller=ANNA)
+
+    def path(relay_id: str) -> str:
+        route = function.route.replace("{relay_id}", relay_id)
+        return "/" + re.sub(r"\{\*?(\w+)[^}]*\}", "0123456789ABCDEF0123456789ABCDEF", route)
+
+    body = None if method == "GET" else b"{}"
+    others = await hub.relay.call(method, path("hall-2"), body=body)
+    if "relays/{relay_id}/" in function.route and function.route.endswith(OWN):
+        own = await hub.relay.call(method, path("hall-1") + ("?wait=0" if method == "GET" else ""), body=body)
+        assert own.status not in (401, 403), own.body
+        assert others.status == 403
+        assert (await Api({"X-Forwarded-For": "1.2.3.4"}).call(method, path("hall-1"), body=body)).status in (401, 403)
+        return
+    if function.name in OPEN_TO_ALL:
+        return
+    if others.status == 404:  # a parameter of another form: the host finds no function
+        assert others.body == b"", others.body
+        return
+    assert others.status in (401, 403), (function.name, others.status, others.body)
