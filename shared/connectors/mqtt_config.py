@@ -112,6 +112,8 @@ class MqttOptions(BaseModel):
                 parse_at(spec.at)
             except (BadTopic, BadAddress) as err:
                 raise ValueError(f"['{key}'].at: {err}") from None
+            if spec.writable:
+                raise ValueError(f"['{key}'].writable: MQTT devices are only read: leave it out")
             unit = (spec.unit or "C").strip().lstrip("°").upper()
             if is_temperature(key) and unit not in ("C", "F", "CELSIUS", "FAHRENHEIT"):
                 raise ValueError(f"['{key}'].unit: a temperature is in C or F")

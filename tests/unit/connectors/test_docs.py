@@ -14,6 +14,7 @@ from shared.connectors.credentials import Credentials
 from shared.connectors.extract import extract
 from shared.connectors.mapping import SignalSpec
 from shared.connectors.modbus_config import ModbusOptions
+from shared.connectors.mqtt_config import MqttCredentials, MqttOptions
 from shared.connectors.opc_ua_config import OpcUaCredentials, OpcUaOptions
 from shared.connectors.profiles import fields, profile_of, profiles
 from shared.connectors.rest_config import RestOptions
@@ -54,6 +55,7 @@ def test_every_option_and_field_is_on_the_page() -> None:
     named = [*SignalSpec.model_fields, *RestOptions.model_fields, *Credentials.model_fields, *profiles()]
     named += [*OpcUaOptions.model_fields, *OpcUaCredentials.model_fields]
     named += [*ModbusOptions.model_fields]
+    named += [*MqttOptions.model_fields, *MqttCredentials.model_fields]
     named += [spec.at for spec in fields().signals.values()] + list(fields().signals)
     missing = [name for name in named if name != "at" and f"`{name}`" not in PAGE and f".{name}`" not in PAGE]
     assert missing == []

@@ -90,6 +90,8 @@ def test_a_session_is_named_after_the_device_and_its_topics() -> None:
         (config(signals={"door.open": "{line}.x"}), "additional_config.signals['door.open'].at", "{line}"),
         (config(signals={"temperature.core": {"at": "t", "unit": "K"}}),
          "additional_config.signals['temperature.core'].unit", "C or F"),
+        (config(signals={"temperature.core": {"at": "t", "writable": True}}),
+         "additional_config.signals['temperature.core'].writable", "only read"),
         (config(timestamp_at="a..b"), "additional_config.timestamp_at", "write a.b"),
         (config(session_expiry=5), "additional_config.session_expiry", "60"),
         (config(timeout=0), "additional_config.timeout", "0.5"),

@@ -138,7 +138,7 @@ def test_messages_without_times_are_one_reading_of_now() -> None:
         ({}, "it may have waited", "it may have waited"),
     ],
 )
-def test_a_value_of_unknown_age_is_uncertain(how: dict[str, bool], waited: str | None, words: str) -> None:
+def test_a_value_of_unknown_age_is_uncertain(how: dict[str, Any], waited: str | None, words: str) -> None:
     (reading,) = readings(came({"temp": 180, "door": "x"}, **how), waited=waited, timestamp_at=None)
     value = reading.values["temperature.deck1"]
     assert (value.value, value.quality) == (180, Quality.UNCERTAIN)
