@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ORDER = ("delivery", "polling", "embedded", "outgoing", "cold_start", "azure_cost")
+ORDER = ("delivery", "polling", "embedded", "outgoing", "spool", "cold_start", "azure_cost")
 
 
 def _processor() -> str:

@@ -1,0 +1,240 @@
+"""Store and forward: every reading is on disk before it is sent, and gone from it only when the hub has it.
+
+One SQLite file (:class:`shared.sqlite_file.SqliteFile`: one fsync for everybody who waits). A row is one reading with a
+number that only grows, also over restarts. Alarms leave before history; each lane leaves in the order it came. Beyond
+the cap the oldest history goes first and is counted, in the same transaction; alarms are never dropped.
+
+What if the process dies here? Before the commit: the reading was not taken, nobody said it was. After it: the row
+stands, and is sent until the hub confirms. After the hub confirmed and before the row is deleted: it is sent again, and
+the hub knows it by its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from shared.clock import Clock, iso, parse_iso
+from shared.errors import Unavailable
+from shared.json_text import canonical
+from shared.relay.plant_spool_work import ALARM, HISTORY, ROW_BYTES, Acknowledge, Lane, Put, Ranges, Row, Tally, Trim
+from shared.sqlite_file import SqliteFile
+from shared.storage import Document
+
+__all__ = ["ALARM", "HISTORY", "Batch", "Spool", "SpoolState"]
+
+log = logging.getLogger("ovenbridge.relay")
+
+NEARLY_FULL = 0.8
+"""Share of the cap from which on the spool is called nearly full."""
+
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS waiting (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, lane INTEGER, equipment TEXT, id TEXT, at TEXT, body BLOB,
+        UNIQUE (equipment, id))""",
+    "CREATE INDEX IF NOT EXISTS alarms ON waiting (seq) WHERE lane = 0",
+    "CREATE TABLE IF NOT EXISTS refused (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, why TEXT NOT NULL, body BLOB)",
+    "CREATE TABLE IF NOT EXISTS tally (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
+)
+# The lane stands in the text so that SQLite can use the index over alarms alone.
+_OLDEST: dict[Lane, str] = {
+    ALARM: "SELECT seq, body FROM waiting WHERE lane = 0 ORDER BY seq LIMIT ?",
+    HISTORY: "SELECT seq, body FROM waiting WHERE lane = 1 ORDER BY seq LIMIT ?",
+}
+_TALLIES = ("lost_total", "lost_unreported", "refused_total")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Readings of one lane that leave together, as they were stored."""
+
+    lane: Lane
+    first_seq: int
+    last_seq: int
+    bodies: tuple[bytes, ...]
+    lost: int
+    """Dropped and not yet told to the hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolState:
+    """What waits, and whether all is well."""
+
+    readings: int
+    bytes: int
+    oldest_at: datetime | None
+    lost_total: int
+    """Dropped since the file was made, those that could not be stored included."""
+    refused_total: int
+    """Set aside because the hub would not take them."""
+    fill: float
+    """Share of the cap, 0 to 1; over 1 when alarms alone are more than that."""
+    problem: str
+    """Why nothing can be stored right now; empty: it can."""
+
+
+class Spool:
+    """The readings that wait on this disk. Make one with :meth:`open`, inside the running loop."""
+
+    def __init__(self, file: SqliteFile, tally: Tally, clock: Clock, *, max_bytes: int, max_days: float) -> None:
+        self._file = file
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._max_age = timedelta(days=max_days)
+        self._tally = tally
+        self._in_flight = Ranges()
+        self._put = Put(tally, self._in_flight, max_bytes)
+        self._acknowledge = Acknowledge(tally)
+        self._trim = Trim(tally, self._in_flight)
+        self._unstored = 0
+        self._problem = ""
+        self.filled = asyncio.Event()
+        """Set whenever something was stored."""
+        if tally.readings:
+            self.filled.set()
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock, *, max_bytes: int, max_days: float) -> Spool:
+        """Open or make the file.
+
+        Args:
+            path: of the file; its folder is made.
+            clock: for the age of readings.
+            max_bytes: beyond this the oldest history is dropped.
+            max_days: older history is dropped.
+
+        Raises:
+            BrokenSettings: the folder cannot be used, another process has it, or it is no database of ours.
+        """
+        file = SqliteFile.open(path)
+        file.retain()
+        try:
+            tally = file.prepare(_prepare)
+        except BaseException:
+            file.release()
+            raise
+        return cls(file, tally, clock, max_bytes=max_bytes, max_days=max_days)
+
+    # In ----------------------------------------------------------------------------------------------------------
+
+    async def put(self, documents: Sequence[Document], *, lane: Lane = HISTORY) -> None:
+        """Store readings (``shared.telemetry.document``); when this returns they are on disk, in this order.
+
+        A reading that waits already (same machine, same id) is stored once.
+
+        Raises:
+            Unavailable: they are not stored, and counted as lost.
+        """
+        rows = tuple(Row(lane, doc["equipmentId"], doc["id"], doc["ts"], canonical(doc)) for doc in documents)
+        told, self._unstored = self._unstored, 0
+        try:
+            await self._file.write(self._put, (rows, told))
+        except Unavailable as error:
+            self._unstored += told + len(rows)
+            if not self._problem:
+                log.error("The relay cannot store readings, they are lost until it can: %s", error.detail)
+            self._problem = error.detail
+            raise
+        if self._problem:
+            log.warning("The relay stores readings again; %d were lost meanwhile.", told)
+            self._problem = ""
+        self.filled.set()
+
+    # Out ---------------------------------------------------------------------------------------------------------
+
+    async def next_batch(self, *, most: int, most_bytes: int) -> Batch | None:
+        """What leaves next: alarms if there are any, else history; at least one reading, or ``None``: nothing waits.
+
+        It keeps waiting until :meth:`acknowledge`; the cap does not touch it meanwhile.
+
+        Raises:
+            Unavailable: the file cannot be read.
+        """
+        self.filled.clear()
+        found = await self._file.query(lambda connection: _oldest(connection, most, most_bytes))
+        if found is None:
+            return None
+        lane, rows = found
+        self._in_flight.hold(lane, rows[-1][0])
+        self.filled.set()
+        return Batch(lane, rows[0][0], rows[-1][0], tuple(row[1] for row in rows), self._tally.lost_unreported)
+
+    async def acknowledge(self, batch: Batch) -> None:
+        """The hub has it: forget it.
+
+        Raises:
+            Unavailable: it stays and will be sent again.
+        """
+        await self._file.write(self._acknowledge, (batch.lane, batch.first_seq, batch.last_seq, batch.lost, None))
+        self._in_flight.release(batch.lane)
+
+    async def set_aside(self, batch: Batch, why: str) -> None:
+        """The hub will never take it: keep it in the table ``refused`` for a person, and go on.
+
+        Raises:
+            Unavailable: it stays and will be sent again.
+        """
+        log.error("The hub refused %d readings, they are set aside: %s", len(batch.bodies), why)
+        await self._file.write(self._acknowledge, (batch.lane, batch.first_seq, batch.last_seq, 0, why[:2_000]))
+        self._in_flight.release(batch.lane)
+
+    # Upkeep ------------------------------------------------------------------------------------------------------
+
+    async def trim(self) -> int:
+        """Drop history that is too old; how many readings. Raises ``Unavailable``."""
+        dropped: int = await self._file.write(self._trim, iso(self._clock.now() - self._max_age))
+        return dropped
+
+    async def state(self) -> SpoolState:
+        """How it stands. Raises ``Unavailable``: the file cannot be read."""
+        oldest = await self._file.query(_oldest_at)
+        tally = self._tally
+        return SpoolState(
+            readings=tally.readings,
+            bytes=tally.bytes,
+            oldest_at=None if oldest is None else parse_iso(oldest),
+            lost_total=tally.lost_total + self._unstored,
+            refused_total=tally.refused_total,
+            fill=tally.bytes / self._max_bytes,
+            problem=self._problem,
+        )
+
+    async def close(self) -> None:
+        """Write what waits and let the file go."""
+        self._file.release()
+
+
+def _prepare(connection: sqlite3.Connection) -> Tally:
+    for statement in _SCHEMA:
+        connection.execute(statement)
+    connection.executemany("INSERT OR IGNORE INTO tally VALUES (?, 0)", [(name,) for name in _TALLIES])
+    known: dict[str, int] = dict(connection.execute("SELECT name, value FROM tally"))
+    count, size = connection.execute("SELECT count(*), coalesce(sum(length(body)), 0) FROM waiting").fetchone()
+    return Tally(readings=count, bytes=size + count * ROW_BYTES, **{name: known[name] for name in _TALLIES})
+
+
+def _oldest(connection: sqlite3.Connection, most: int, most_bytes: int) -> tuple[Lane, list[tuple[int, bytes]]] | None:
+    for lane, statement in _OLDEST.items():
+        cursor = connection.execute(statement, (most,))
+        rows: list[tuple[int, bytes]] = []
+        size = 0
+        for row in cursor:
+            size += len(row[1])
+            if rows and size > most_bytes:
+                break
+            rows.append(row)
+        cursor.close()
+        if rows:
+            return lane, rows
+    return None
+
+
+def _oldest_at(connection: sqlite3.Connection) -> Any:
+    row = connection.execute("SELECT at FROM waiting ORDER BY seq LIMIT 1").fetchone()
+    return None if row is None else row[0]
