@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -30,6 +31,9 @@ from shared.connectors.modbus_place import NetworkPlace, Place, SerialPlace
 __all__ = ["ModbusConnection"]
 
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
+
+_transactions = itertools.cycle(range(1, 60_000, 997))
+"""Where each connection begins to number its requests: a gateway that mixes up connections is found out."""
 
 _READS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 
@@ -75,6 +79,7 @@ class ModbusConnection:
         connection = cls(client, place)
         async with asyncio.timeout(seconds):
             await client.ctx.call_create()
+        client.ctx.next_tid = next(_transactions)
         return connection
 
     @classmethod

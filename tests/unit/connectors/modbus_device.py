@@ -50,6 +50,8 @@ class Device:
     """In place of an answer."""
     hang_up: bool = False
     """Close in place of an answer."""
+    hang_up_on: set[int] = field(default_factory=set)
+    """Numbers of the requests (from 1) for which it does."""
     read_only: bool = False
     """Takes writes and forgets them."""
 
@@ -64,6 +66,7 @@ class Device:
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._owed: list[bytes] = []
+        self.left = asyncio.Event()
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -92,10 +95,11 @@ class Device:
         self.open += 1
         try:
             await self._serve(reader, writer, self.connections)
-        except (OSError, EOFError):
-            pass  # the other side went
+        except (OSError, EOFError, asyncio.CancelledError):
+            pass  # the other side went, or the test is over
         finally:
             self.open -= 1
+            self.left.set()
             self._tasks.discard(task)
             writer.close()
             with contextlib.suppress(OSError):
@@ -114,7 +118,7 @@ class Device:
                 self._busy -= 1
             start, count = struct.unpack(">HH", pdu[1:5])
             self.requests.append(Request(unit, pdu[0], start, count, connection))
-            if self.hang_up:
+            if self.hang_up or len(self.requests) in self.hang_up_on:
                 return
             if unit in self.silent or (self.most_per_connection is not None and answered >= self.most_per_connection):
                 continue
