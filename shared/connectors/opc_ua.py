@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from shared.connectors.base import Capabilities, ConnectionTest, Connector, ServerCertificate, Setup
 from shared.connectors.features import capabilities_of, features_of
+from shared.connectors.inverse import raw_of
+from shared.connectors.mapping import canonical_key
 from shared.connectors.opc_ua_certificates import SeenCertificate
 from shared.connectors.opc_ua_errors import ServerNotTrusted
 from shared.connectors.opc_ua_memory import OpcUaMemory
 from shared.connectors.opc_ua_plan import NodeSignal, OpcUaPlan, plan
 from shared.connectors.values import value_of, worst
-from shared.connectors.writing import raw_of, writable_spec
-from shared.errors import DeviceError, DeviceNotSupported, DeviceProtocolError
+from shared.errors import DeviceError, DeviceNotSupported, DeviceProtocolError, InvalidInput
 from shared.signals import Quality, Reading, SignalValue, Value
 
 if TYPE_CHECKING:
@@ -102,10 +103,8 @@ class OpcUaConnector(Connector):
 
     async def write(self, key: str, value: Value) -> SignalValue:
         """Write one writable signal and answer what the server says of it afterwards."""
-        signals = {signal.key: signal for signal in self._plan.signals or ()}
-        spec = writable_spec(key, {name: signal.spec for name, signal in signals.items()})
-        signal = next(one for one in signals.values() if one.spec is spec)
-        unit = self._plan.temperature_unit
+        signal = self._writable(key)
+        unit, spec = self._plan.temperature_unit, signal.spec
         raw = raw_of(signal.key, value, spec, temperature_unit=unit)
 
         from shared.connectors.opc_ua_nodes import plain
@@ -127,6 +126,18 @@ class OpcUaConnector(Connector):
             await self._setup.http.close()
 
     # Inside ------------------------------------------------------------------------------------------------------
+
+    def _writable(self, key: str) -> NodeSignal:
+        known = canonical_key(key)
+        found = next((signal for signal in self._plan.signals or () if signal.key == known), None)
+        if found is None:
+            raise InvalidInput(f"{key[:100]} is not in the mapping of this machine.", field="signal")
+        if not found.spec.writable:
+            raise InvalidInput(
+                f"{key} cannot be written: its mapping does not say writable, which its engineer decides.",
+                field="signal",
+            )
+        return found
 
     def _talk(self) -> Talk:
         try:

@@ -19,9 +19,7 @@ FORMS = (
     "write nsu=http://vendor.example/machine/;s=Oven.Temperature (or ns=2;s=..., i= a number, g= a GUID, b= base64), "
     "as a browser of the server or our discover shows it"
 )
-_SHAPE = re.compile(
-    r"(?:nsu=(?P<uri>[^;]{1,400});|ns=(?P<index>[0-9]{1,5});)?(?P<kind>[sigb])=(?P<id>.+)", re.DOTALL
-)
+_SHAPE = re.compile(r"(?:nsu=(?P<uri>[^;]{1,400});|ns=(?P<index>[0-9]{1,5});)?(?P<kind>[sigb])=(?P<id>.+)", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 

@@ -8,14 +8,13 @@ from typing import Any
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 
-from shared.connectors.mapping import Scalar
 from shared.connectors.opc_ua_nodes import node_id, plain, read_all, read_namespaces, status_name
 from shared.connectors.opc_ua_plan import NodeSignal
 from shared.connectors.opc_ua_session import Door
 from shared.connectors.opc_ua_status import reason_of
 from shared.errors import DeviceAuthenticationError, DeviceError, DeviceProtocolError, InvalidInput
 
-__all__ = ["write_node"]
+__all__ = ["same", "write_node"]
 
 _WHOLE: dict[ua.VariantType, tuple[int, int]] = {
     ua.VariantType.SByte: (-(2**7), 2**7 - 1),
@@ -29,7 +28,7 @@ _WHOLE: dict[ua.VariantType, tuple[int, int]] = {
 }
 
 
-async def write_node(door: Door, signal: NodeSignal, raw: Scalar) -> ua.DataValue:
+async def write_node(door: Door, signal: NodeSignal, raw: bool | float | str) -> ua.DataValue:
     """Write ``raw`` and answer what the node says then.
 
     Raises:
@@ -58,7 +57,7 @@ async def write_node(door: Door, signal: NodeSignal, raw: Scalar) -> ua.DataValu
     return (await read_all(door, [node]))[0]
 
 
-def _typed(key: str, raw: Scalar, kind: ua.VariantType) -> Any:
+def _typed(key: str, raw: bool | float | str, kind: ua.VariantType) -> Any:
     if kind == ua.VariantType.Boolean:
         flag = {"true": True, "false": False, "1": True, "0": False}.get(str(raw).lower())
         if flag is None:
@@ -69,15 +68,16 @@ def _typed(key: str, raw: Scalar, kind: ua.VariantType) -> Any:
     number = _number(key, raw)
     if kind in _WHOLE:
         low, high = _WHOLE[kind]
-        if not float(number).is_integer() or not low <= number <= high:
+        whole = round(number)  # 230.5 / 0.1 is 2305.0000000000005
+        if abs(number - whole) > 1e-6 or not low <= whole <= high:
             raise InvalidInput(f"{key} takes whole numbers from {low} to {high}.", field="value")
-        return int(number)
+        return whole
     if kind in (ua.VariantType.Float, ua.VariantType.Double):
         return float(number)
     raise InvalidInput(f"{key} is a {kind.name} at the server, which cannot be written.", field="signal")
 
 
-def _number(key: str, raw: Scalar) -> float | int:
+def _number(key: str, raw: bool | float | str) -> float | int:
     if isinstance(raw, bool):
         return int(raw)
     try:
@@ -94,7 +94,7 @@ def _refused(key: str, name: str) -> DeviceError:
     return kind(f"The server refuses to write {key}: {reason_of(name)}. Nothing has changed.")
 
 
-def same(raw: Scalar, answer: ua.DataValue) -> bool:
+def same(raw: bool | float | str, answer: ua.DataValue) -> bool:
     """Did the node take it? A Float keeps seven digits."""
     now = plain(answer.Value)
     if isinstance(now, bool | str):
