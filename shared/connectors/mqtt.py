@@ -7,7 +7,6 @@ only after the caller has stored them; a process that dies before gets them agai
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING
 from shared.connectors.base import Capabilities, ConnectionTest, Connector, Setup
 from shared.connectors.features import capabilities_of, features_of
 from shared.connectors.mqtt_memory import memory
+from shared.connectors.mqtt_opening import FETCHING_SECONDS, GRACE_SECONDS, MOST_MESSAGES, open_session
 from shared.connectors.mqtt_plan import MqttPlan, plan
 from shared.connectors.values import bad
 from shared.errors import DeviceError, DeviceTimeout
 from shared.ids import new_id
-from shared.outgoing.failures import OutgoingError
 from shared.signals import Quality, Reading, SignalValue
 
 if TYPE_CHECKING:
@@ -32,12 +31,6 @@ __all__ = ["MqttConnector", "check", "connector"]
 
 log = logging.getLogger("ovenbridge.connectors")
 
-FETCHING_SECONDS = 8.0
-"""A poll goes on fetching for so long at most, whatever is left in the queue: the next one takes it."""
-MOST_MESSAGES = 5_000
-"""Of one poll."""
-GRACE_SECONDS = 1.0
-"""So long the last acknowledgement may take to be heard."""
 ALONE = timedelta(seconds=120)
 """If nobody fetched for longer, a value without a time may be old."""
 
@@ -79,7 +72,9 @@ class MqttConnector(Connector):
         try:
             if self._session is None:
                 self._until = begun + min(self._plan.timeout_seconds, FETCHING_SECONDS)
-                self._session = await self._open(self._plan.client_id, durable=True)
+                self._session = await open_session(
+                    self._plan, self._setup.http.targets, self._plan.client_id, durable=True, until=self._until
+                )
                 self._note_session(self._session)
                 self._waiting = await self._session.fetch(retained=False, until=self._until)
         except DeviceError as err:
@@ -203,7 +198,8 @@ class MqttConnector(Connector):
         begun = monotonic()
         self._until = begun + self._plan.timeout_seconds
         # A name of its own each time: two people who test at once must not throw each other out.
-        session = await self._open(f"{self._plan.client_id}-look-{new_id()[:6]}", durable=False)
+        name = f"{self._plan.client_id}-look-{new_id()[:6]}"
+        session = await open_session(self._plan, self._setup.http.targets, name, durable=False, until=self._until)
         try:
             answered_ms = round((monotonic() - begun) * 1000, 3)
             arrivals = await session.fetch(retained=True, until=self._until)
@@ -226,38 +222,6 @@ class MqttConnector(Connector):
     def _hint(self, hint: str | None) -> str | None:
         parts = [part for part in (hint, self._remembered.note) if part]
         return " ".join(dict.fromkeys(parts)) or None
-
-    # The way there -----------------------------------------------------------------------------------------------
-
-    async def _open(self, client_id: str, *, durable: bool) -> Session:
-        from shared.connectors.mqtt_failures import translated
-        from shared.connectors.mqtt_session import Session
-
-        session = Session(self._plan, client_id, durable=durable)
-        try:
-            addresses = await self._setup.http.targets.addresses(self._plan.host, self._plan.port)
-            await session.connect(addresses, self._tls(), until=self._until)
-        except (DeviceError, OutgoingError, OSError, ValueError) as err:
-            session.abort()
-            raise translated(self._plan, err) from err
-        except BaseException:
-            session.abort()
-            raise
-        return session
-
-    def _tls(self) -> ssl.SSLContext | None:
-        from shared.outgoing.tls import tls_choice
-
-        if not self._plan.tls:
-            return None
-        chosen = tls_choice(self._plan.verify, self._plan.ca_pem)
-        if isinstance(chosen, ssl.SSLContext):
-            return chosen
-        context = ssl.create_default_context()
-        if not chosen:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
 
     def _failed(self, err: DeviceError, begun: float) -> Reading:
         at = self._setup.clock.now()
