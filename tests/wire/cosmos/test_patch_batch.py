@@ -13,7 +13,7 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
-from tests.wire.cosmos.conftest import Sdk, call
+from tests.wire.cosmos.conftest import Sdk, call, rows
 from tests.wire.cosmos.test_documents import status_of
 
 START: dict[str, Any] = {"id": "a", "pk": "p", "n": 1, "isOpen": True, "who": "Müller", "list": [1, 2], "in": {"x": 1}}
@@ -71,6 +71,7 @@ async def test_what_no_patch_may_do(keyed: Any, operation: dict[str, Any], said:
         await call(keyed.patch_item("a", "p", [fine, operation]))
     assert refused.value.status_code == 400
     assert "before" not in await call(keyed.read_item("a", "p"))
+    assert await rows(keyed.query_items("SELECT VALUE IS_DEFINED(c.before) FROM c", partition_key="p")) == [False]
 
 
 async def test_ten_operations_and_no_more(keyed: Any) -> None:
