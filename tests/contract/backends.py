@@ -20,6 +20,8 @@ from tests.wire.cosmos_backend import cosmos_store, real_cosmos_store
 from tests.wire.key_vault.backend import REAL as REAL_VAULT
 from tests.wire.key_vault.backend import key_vault, real_key_vault
 from tests.wire.service_bus.backend import service_bus_queue
+from tests.wire.service_bus.real import REAL as REAL_BUS
+from tests.wire.service_bus.real import real_service_bus_queue
 
 __all__ = ["QUEUES", "STORES", "VAULTS", "WholeQueue"]
 
@@ -62,6 +64,7 @@ STORES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[DocumentSt
 QUEUES: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[WholeQueue]]] = {
     "sqlite": sqlite_queue,
     "service_bus": service_bus_queue,
+    **({"service_bus_in_azure": real_service_bus_queue} if REAL_BUS else {}),
 }
 VAULTS: dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[Vault]]] = {
     "file": file_vault,

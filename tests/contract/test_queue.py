@@ -15,6 +15,7 @@ from shared.errors import InvalidInput
 from shared.messaging import Outgoing, Received
 from shared.topology import topology
 from tests.contract.backends import WholeQueue
+from tests.wire.service_bus.real import MOMENT
 
 Q = "callback-deliveries"
 SPEC = topology().queues[Q]
@@ -28,7 +29,7 @@ def message(n: int | str, **more: Any) -> Outgoing:
 async def take(queue: WholeQueue, limit: int = 100, name: str = Q) -> list[Received]:
     """What can be received within a moment."""
     with contextlib.suppress(TimeoutError):
-        return await asyncio.wait_for(queue.receive(name, limit), 0.15)
+        return await asyncio.wait_for(queue.receive(name, limit), MOMENT)
     return []
 
 
