@@ -51,11 +51,11 @@ $(STAMPS)/venv:
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh local/make_venv.sh
 	@touch $@
 
-$(STAMPS)/local: $(STAMPS)/venv requirements.txt requirements-relay.txt requirements-local.txt
+$(STAMPS)/local: $(STAMPS)/venv requirements.txt requirements-local.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-local.txt
 	@touch $@
 
-$(STAMPS)/dev: $(STAMPS)/venv requirements.txt requirements-relay.txt requirements-local.txt requirements-dev.txt
+$(STAMPS)/dev: $(STAMPS)/venv requirements.txt requirements-local.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(STAMPS)/local
 
@@ -84,7 +84,7 @@ $(STAMPS)/models: $(STAMPS)/venv tests/infra/models.txt tests/infra/models-older
 	done
 	@touch $@
 
-$(STAMPS)/dev313: requirements.txt requirements-relay.txt requirements-local.txt requirements-dev.txt
+$(STAMPS)/dev313: requirements.txt requirements-local.txt requirements-dev.txt
 	@mkdir -p $(STAMPS)
 	@[ -x .venv313/bin/python ] || $(PYTHON313) -m venv .venv313
 	@.venv313/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt $(RUNTIME)

@@ -136,7 +136,7 @@ class Talk:
         except ImportError as err:
             raise DeviceNotSupported(
                 f"This process has no {err.name or 'pymodbus'} and cannot read Modbus: set polled_from to relay, or "
-                "install requirements-relay.txt."
+                "install requirements.txt."
             ) from err
         place = self.plan.place
         addresses = await self._addresses(place) if isinstance(place, NetworkPlace) else ()
