@@ -59,3 +59,15 @@ def test_every_option_and_field_is_on_the_page() -> None:
     named += [spec.at for spec in fields().signals.values()] + list(fields().signals)
     missing = [name for name in named if name != "at" and f"`{name}`" not in PAGE and f".{name}`" not in PAGE]
     assert missing == []
+
+
+MAKERS = (Path(__file__).resolve().parents[3] / "docs" / "equipment.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [json.loads(text) for text in re.findall(r"```json config\n(.*?)```", MAKERS, re.DOTALL)],
+    ids=lambda c: f"{c['protocol']} {c['endpoint']}",
+)
+def test_the_configurations_of_the_makers_are_accepted(config: dict[str, Any]) -> None:
+    ConnectorFactory.check(config["protocol"], {k: v for k, v in config.items() if k != "poll_interval_seconds"})
