@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from functions.endpoint import Answer, Call, endpoint
+from functions.endpoint import Answer, Call, endpoint, queue_worker
 from shared import json_text
 from shared.access import Caller, Role
 from shared.clock import iso
 from shared.errors import Conflict, Forbidden, Unauthorized
+from shared.services import Services
 
 if TYPE_CHECKING:
     from shared.relay.hub_model import Relay
@@ -21,6 +22,9 @@ bp = func.Blueprint()
 
 RELAYS = "api/v1/relays"
 ONE = RELAYS + "/{relay_id}"
+
+MAX_READINGS_BYTES = 200 * 1024
+"""As it travels: what the queue takes. Unpacked it may be 8 MB."""
 
 
 class NewRelay(BaseModel):
@@ -128,6 +132,22 @@ async def get_relay_assignments(call: Call) -> Answer:
     if "gzip" in call.headers.get("accept-encoding", ""):
         data, headers["Content-Encoding"] = gzip.compress(data, mtime=0), "gzip"
     return Answer(data, headers=headers)
+
+
+@bp.route(ONE + "/readings", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(None, max_body_bytes=MAX_READINGS_BYTES)
+async def send_relay_readings(call: Call) -> Answer:
+    """Take a batch of readings: 202 as soon as it is kept durably. Sent twice it is taken once."""
+    relay_id = await _own_relay(call)
+    batch = await call.services.relay_intake.accept(relay_id, call.raw)
+    return Answer({"message_id": batch.message_id, "last_seq": batch.last_seq}, 202)
+
+
+@bp.service_bus_queue_trigger(arg_name="msg", queue_name="relay-ingest", connection="ServiceBusConnection")
+@queue_worker
+async def take_relay_readings(body: bytes, delivery_count: int, house: Services) -> None:
+    """Take the readings of one batch, in order for each machine."""
+    await house.relay_intake.take(body)
 
 
 async def _own_relay(call: Call, *, or_role: Role | None = None) -> str:

@@ -28,6 +28,8 @@ __all__ = [
     "POLL_WITHIN_SECONDS",
     "QUEUE_SENDS",
     "READINGS_INGESTED",
+    "RELAY_READINGS_LOST",
+    "RELAY_READINGS_REFUSED",
     "STORE_CALLS",
     "VAULT_CALLS",
     "VAULT_EXPIRING",
@@ -101,6 +103,14 @@ POLLS_SKIPPED = Measure("poll.skipped", "{poll}", "Polls left out", "counter", (
 READINGS_INGESTED = Measure("readings.ingested", "{reading}", "Readings recorded", "counter", ("quality",))
 ALERTS_OPEN = Measure("alerts.open", "{alert}", "Alerts whose condition holds", "gauge", ("severity",))
 
+# Relays: there are few, and each is a place where everything may be out, so that each has its own series
+
+RELAY_READINGS_LOST = Measure("relay.readings_lost", "{reading}", "Readings dropped by relays whose disk was full")
+RELAY_READINGS_REFUSED = Measure(
+    "relay.readings_refused", "{reading}", "Readings of relays that were not taken", "counter", ("reason",)
+)
+"""``reason``: not_assigned (the machine is not this relay's), unreadable, future (its clock is ahead)."""
+
 # Backends
 
 COSMOS_CHARGE = Measure(
@@ -138,6 +148,8 @@ ALL: tuple[Measure, ...] = (
     POLLS_SKIPPED,
     READINGS_INGESTED,
     ALERTS_OPEN,
+    RELAY_READINGS_LOST,
+    RELAY_READINGS_REFUSED,
     COSMOS_CHARGE,
     STORE_CALLS,
     QUEUE_SENDS,

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from shared.platforms.operations1.requests import ExternalRequests
     from shared.readiness import Readiness
     from shared.relay.hub_assignments import RelayAssignments
+    from shared.relay.hub_intake import RelayIntake
     from shared.relay.hub_registry import Relays
     from shared.secrets import Vault
     from shared.secrets.expiry import ExpiryWatch
@@ -399,6 +400,13 @@ class Services:
             self.external_requests.profiles.every,
             timeout_seconds=self.settings.poll_deadline_seconds,
         )
+
+    @cached_property
+    def relay_intake(self) -> RelayIntake:
+        """What the relays read."""
+        from shared.relay.hub_intake import RelayIntake
+
+        return RelayIntake(self.queue, self.relays, self.equipment, self.ingest, self.audit, self.clock)
 
     # Floor 6: platforms ------------------------------------------------------------------------------------------
 

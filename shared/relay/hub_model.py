@@ -31,6 +31,8 @@ class Refused:
     last_reason: str | None = None
     machines: tuple[str, ...] = ()
     """Those that stand in the audit log already."""
+    counted: tuple[str, ...] = ()
+    """Batches whose refused readings are in the count: a batch that comes again is not counted again."""
 
     def to_document(self) -> Document:
         """The stored form."""
@@ -40,6 +42,7 @@ class Refused:
             "lastEquipmentId": self.last_equipment_id,
             "lastReason": self.last_reason,
             "machines": list(self.machines),
+            "counted": list(self.counted),
         }
 
     @classmethod
@@ -51,6 +54,7 @@ class Refused:
             last_equipment_id=document.get("lastEquipmentId"),
             last_reason=document.get("lastReason"),
             machines=tuple(document.get("machines", ())),
+            counted=tuple(document.get("counted", ())),
         )
 
 
