@@ -123,10 +123,15 @@ class Spool:
 
     # In ----------------------------------------------------------------------------------------------------------
 
-    async def put(self, documents: Sequence[Document], *, lane: Lane = HISTORY) -> None:
+    async def put(self, documents: Sequence[Document], *, lane: Lane = HISTORY, comes_again: bool = False) -> None:
         """Store readings (``shared.telemetry.document``); when this returns they are on disk, in this order.
 
         A reading that waits already (same machine, same id) is stored once.
+
+        Args:
+            documents: as they are sent.
+            lane: :data:`ALARM` leaves before :data:`HISTORY`.
+            comes_again: their source still has them, so that they are not lost if they cannot be stored now.
 
         Raises:
             Unavailable: they are not stored, and counted as lost.
@@ -136,9 +141,9 @@ class Spool:
         try:
             await self._file.write(self._put, (rows, told))
         except Unavailable as error:
-            self._unstored += told + len(rows)
+            self._unstored += told + (0 if comes_again else len(rows))
             if not self._problem:
-                log.error("The relay cannot store readings, they are lost until it can: %s", error.detail)
+                log.error("The relay cannot store readings; they are lost until it can: %s", error.detail)
             self._problem = error.detail
             raise
         if self._problem:
