@@ -18,6 +18,32 @@ if TYPE_CHECKING:
 __all__ = ["InboxQuery", "ListQuery", "RotateHookSource", "WantedHookSource", "message_json", "source_json"]
 
 
+class BrokerForm(BaseModel):
+    """Where messages are fetched from: an MQTT 5 broker on a network that this process reaches."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
+
+    endpoint: str = Field(max_length=500, description="`mqtts://10.0.0.2:8883`")
+    port: int | None = Field(None, ge=1, le=65_535)
+    path: str | list[str] = Field("external/#", description="Topic filter, or several; under `external/`.")
+    username: str | None = Field(None, max_length=1_024, repr=False)
+    password: str | None = Field(None, max_length=1_024, repr=False)
+    ca_certificate: str | None = Field(None, max_length=200_000)
+    verify_ssl: bool = True
+    allow_plain_password: bool = False
+    client_id: str | None = Field(None, max_length=100)
+    session_expiry: int = Field(259_200, ge=60, le=2_592_000, description="Seconds.")
+
+    def config(self) -> dict[str, Any]:
+        """Without secrets."""
+        return self.model_dump(exclude={"username", "password"}, exclude_none=True)
+
+    def credentials(self) -> dict[str, str]:
+        """The secrets alone."""
+        given = {"username": self.username, "password": self.password}
+        return {key: value for key, value in given.items() if value}
+
+
 class WantedHookSource(BaseModel):
     """A hook source to create."""
 
@@ -25,7 +51,8 @@ class WantedHookSource(BaseModel):
 
     id: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,62}$", description="Stands in the address.")
     name: str = Field("", max_length=100)
-    kind: Literal["generic"] = Field("generic", description="What its messages lead to.")
+    kind: Literal["generic", "force_bridge_mqtt"] = Field("generic", description="What its messages lead to.")
+    broker: BrokerForm | None = Field(None, description="Of `force_bridge_mqtt`: where its messages are fetched from.")
     signing_secret: str | None = Field(None, max_length=500, description="`whsec_...`, if the sender has given one.")
     generate_signing_secret: bool = Field(False, description="Make one to give to the sender; shown once.")
     event_name: str | None = Field(None, min_length=1, max_length=100)
@@ -46,6 +73,8 @@ class WantedHookSource(BaseModel):
     def _one_secret(self) -> WantedHookSource:
         if self.signing_secret is not None and self.generate_signing_secret:
             raise ValueError("give either `signing_secret` or `generate_signing_secret`, not both")
+        if (self.kind == "force_bridge_mqtt") != (self.broker is not None):
+            raise ValueError("`broker` belongs to the kind force_bridge_mqtt, and that kind needs it")
         return self
 
     def wanted(self) -> NewHookSource:
@@ -60,6 +89,7 @@ class WantedHookSource(BaseModel):
             equipment_id=self.equipment_id,
             identical_within_seconds=self.identical_within_seconds,
             expires_at=self.expires_at,
+            broker=None if self.broker is None else self.broker.config(),
         )
 
 
@@ -110,6 +140,9 @@ def source_json(source: HookSource, now: datetime) -> dict[str, Any]:
         "expires_at": _time(source.expires_at),
         "revoked_at": _time(source.revoked_at),
         "last_used_at": _time(source.last_used_at),
+        "broker": None if source.broker is None else dict(source.broker),
+        "broker_credentials_set": source.broker_ref is not None,
+        "broker_error": source.broker_error,
     }
 
 

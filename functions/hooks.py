@@ -48,6 +48,13 @@ async def sweep_inbound(past_due: bool, house: Services) -> None:
     await house.inbound.sweep()
 
 
+@bp.timer_trigger(schedule="*/10 * * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)
+@timer_worker
+async def fetch_notifications(past_due: bool, house: Services) -> None:
+    """Take what waits at the brokers of sources whose messages are fetched."""
+    await house.lan_notifications.fetch()
+
+
 @bp.route("api/v1/hook-sources", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 @endpoint(Role.ENGINEER)
 async def create_hook_source(call: Call) -> Answer:
@@ -56,7 +63,13 @@ async def create_hook_source(call: Call) -> Answer:
     secret = wanted.signing_secret
     if wanted.generate_signing_secret:
         secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    source, token = await call.services.hook_sources.create(wanted.wanted(), signing_secret=secret, caller=call.caller)
+    credentials: dict[str, str] = {}
+    if wanted.broker is not None:
+        credentials = wanted.broker.credentials()
+        call.services.lan_notifications.check(wanted.id, wanted.broker.config(), credentials)
+    source, token = await call.services.hook_sources.create(
+        wanted.wanted(), signing_secret=secret, caller=call.caller, broker_credentials=credentials
+    )
     answer = {**source_json(source, call.services.clock.now()), "url": _url(call, source.id, token)}
     if wanted.generate_signing_secret:
         answer["signing_secret"] = secret

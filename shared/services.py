@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from shared.connectors.opc_ua_application import OpcUaApplication
     from shared.equipment.registry import EquipmentRegistry
     from shared.events import EventLog
-    from shared.inbox.handling import InboundWork
+    from shared.inbox.handling import Effect, InboundWork
     from shared.inbox.hooks import Hooks
     from shared.inbox.service import Inbox
     from shared.inbox.sources import HookSources
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from shared.messaging.sqlite import SqliteQueue
     from shared.outgoing.http import OutgoingHttp
     from shared.outgoing.targets import TargetPolicy
+    from shared.platforms.force_bridge.lan import LanNotifications
     from shared.platforms.operations1.requests import ExternalRequests
     from shared.readiness import Readiness
     from shared.relay.hub_assignments import RelayAssignments
@@ -287,9 +288,17 @@ class Services:
         """What the messages in the inbox lead to."""
         from shared.inbox.generic import GenericEffect
         from shared.inbox.handling import InboundWork
+        from shared.platforms.force_bridge.lan import KIND, NotificationEffect
 
-        effects = {"generic": GenericEffect(self.events)}
+        effects: dict[str, Effect] = {"generic": GenericEffect(self.events), KIND: NotificationEffect(self.events)}
         return InboundWork(self.store, self.inbox, self.hook_sources, self.clock, effects=effects)
+
+    @cached_property
+    def lan_notifications(self) -> LanNotifications:
+        """Notifications that wait at brokers."""
+        from shared.platforms.force_bridge.lan import LanNotifications
+
+        return LanNotifications(self.hook_sources, self.inbox, self.targets, self.clock)
 
     # Floor 4 -----------------------------------------------------------------------------------------------------
 

@@ -7,16 +7,18 @@ import hmac
 import logging
 import secrets
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from shared import json_text
 from shared.audit import AuditLog
 from shared.clock import Clock, iso, parse_iso
 from shared.errors import Conflict, InvalidInput, NotFound, OvenbridgeError
 from shared.inbox.signature import decode_secret
 from shared.secrets import Vault
-from shared.storage import Document, DocumentStore, Query, SetPath
+from shared.storage import Document, DocumentStore, Equals, Query, SetPath
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -52,6 +54,8 @@ class NewHookSource:
     """Equal bodies without a ``webhook-id`` within so many seconds are one message; 0: each is a message."""
     expires_at: datetime | None = None
     """From then on its address is closed, until it is rotated; ``None``: never."""
+    broker: Mapping[str, Any] | None = None
+    """Where its messages are fetched from, if they are: without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,12 @@ class HookSource:
     """Closed by a person; rotating opens it again at a new address."""
     last_used_at: datetime | None
     """When its address was last used with the right token. Coarse: written at most every few minutes."""
+    broker: Mapping[str, Any] | None = None
+    """Where its messages are fetched from; ``None``: they are sent to its address."""
+    broker_ref: str | None = None
+    """Name of the broker's credentials in the vault."""
+    broker_error: str | None = None
+    """Why the last fetching failed."""
 
     @classmethod
     def from_document(cls, document: Document) -> HookSource:
@@ -102,6 +112,9 @@ class HookSource:
             expires_at=moment("expiresAt"),
             revoked_at=moment("revokedAt"),
             last_used_at=moment("lastUsedAt"),
+            broker=document.get("broker"),
+            broker_ref=document.get("brokerRef"),
+            broker_error=document.get("brokerError"),
         )
 
     def is_open(self, now: datetime) -> bool:
@@ -128,9 +141,15 @@ class HookSources:
         self._cache: OrderedDict[str, tuple[datetime, HookSource | None]] = OrderedDict()
         self._keys: dict[str, tuple[datetime, bytes]] = {}
         self._noted: OrderedDict[str, datetime] = OrderedDict()
+        self._broker_errors: dict[str, str | None] = {}
 
     async def create(
-        self, wanted: NewHookSource, *, signing_secret: str | None, caller: Caller
+        self,
+        wanted: NewHookSource,
+        *,
+        signing_secret: str | None,
+        caller: Caller,
+        broker_credentials: Mapping[str, str] | None = None,
     ) -> tuple[HookSource, str]:
         """Create a source. The second value is the token of its path: shown once, stored hashed.
 
@@ -157,14 +176,21 @@ class HookSources:
             "createdAt": iso(now),
             "createdBy": caller.id,
         }
+        if wanted.broker is not None:
+            document["broker"] = dict(wanted.broker)
+        if broker_credentials:
+            document["brokerRef"] = f"hook-{wanted.id}-broker-{secrets.token_hex(4)}"
         async with self._recorded(wanted.id, "hook.created", caller, after=_said(document)):
             if signing_secret is not None:
                 await self._vault.set(document["secretRef"], signing_secret)
+            if broker_credentials:
+                await self._vault.set(document["brokerRef"], json_text.dump(dict(broker_credentials)).decode())
             try:
                 await self._store.create(CONTAINER, document)
             except Conflict as err:
-                if signing_secret is not None:
-                    await self._vault.delete(document["secretRef"])
+                for ref in (document["secretRef"], document.get("brokerRef")):
+                    if ref is not None:
+                        await self._vault.delete(ref)
                 raise Conflict(f"There is a hook source {wanted.id} already; choose another id.") from err
         self._cache.pop(wanted.id, None)
         return HookSource.from_document(document), token
@@ -181,6 +207,29 @@ class HookSources:
         """A page of all sources, in no particular order."""
         page = await self._store.query(CONTAINER, Query(limit=limit, continuation=continuation))
         return [HookSource.from_document(item.document) for item in page.items], page.continuation
+
+    async def of_kind(self, kind: str) -> Sequence[HookSource]:
+        """All sources of a kind, at most a thousand."""
+        page = await self._store.query(CONTAINER, Query((Equals("platform", kind),), limit=1000))
+        return [HookSource.from_document(item.document) for item in page.items]
+
+    async def broker_credentials(self, source: HookSource) -> Mapping[str, str]:
+        """What its broker is asked with. Raises ``Unavailable``."""
+        if source.broker_ref is None:
+            return {}
+        found: dict[str, str] = json_text.load((await self._vault.get(source.broker_ref)).value)
+        return found
+
+    async def note_broker(self, source: HookSource, error: str | None, *, used: bool) -> None:
+        """Its queue was taken, or could not be: written down when that is news."""
+        if error != self._broker_errors.get(source.id, source.broker_error):
+            try:
+                await self._store.patch(CONTAINER, (source.id,), source.id, [SetPath("brokerError", error)])
+            except NotFound:
+                return  # it was deleted meanwhile
+            self._broker_errors[source.id] = error
+        if used:
+            await self._note_use(source, self._clock.now())
 
     async def rotate(
         self, id: str, *, keep_old_seconds: int, expires_at: datetime | None = None, caller: Caller
@@ -234,6 +283,8 @@ class HookSources:
             if source.secret_ref is not None:
                 await self._vault.delete(source.secret_ref)
                 self._keys.pop(source.secret_ref, None)
+            if source.broker_ref is not None:
+                await self._vault.delete(source.broker_ref)
         self._cache.pop(id, None)
 
     async def admit(self, id: str, token: str) -> HookSource | None:
@@ -306,6 +357,6 @@ def _hash(token: str) -> str:
 
 
 def _said(document: Document) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if key not in ("tokenHash", "secretRef")} | {
+    return {key: value for key, value in document.items() if key not in ("tokenHash", "secretRef", "brokerRef")} | {
         "signed": document["secretRef"] is not None
     }

@@ -1,0 +1,245 @@
+"""FORCE Bridge notifications on the plant's own network: messages under ``external/...`` of an MQTT broker.
+
+The chapter lets a callback's ``url`` be ``mqtt://{host}:1883/external/{topic}``; the payload is the notification it
+sends by HTTP (reference/platforms.md sections 4.3 and 4.4). They are fetched like the values of a device: a durable
+session is taken on a timer, each message goes into the inbox, and only then it is acknowledged.
+
+What if the process dies here? Before the inbox has a message, the broker sends it again. After that, too, and the inbox
+knows it by what makes a notification the same one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from shared import json_text
+from shared.clock import Clock, iso, parse_iso
+from shared.collection.backoff import pause_seconds
+from shared.connectors.mqtt_opening import take_queue
+from shared.connectors.mqtt_plan import MqttPlan, plan
+from shared.connectors.profiles import profiles
+from shared.errors import DeviceAuthenticationError, DeviceError, FieldProblem, InvalidInput, OvenbridgeError
+from shared.events import Event, EventLog
+from shared.events.catalogue import EXTERNAL, NONE
+from shared.ids import digest_id
+from shared.inbox.model import InboundMessage
+from shared.inbox.service import Inbox
+from shared.inbox.sources import HookSource, HookSources
+from shared.outgoing.targets import TargetPolicy
+
+if TYPE_CHECKING:
+    from shared.connectors.mqtt_session import Arrival
+
+__all__ = ["KIND", "LanNotifications", "NotificationEffect", "same_notification"]
+
+log = logging.getLogger("ovenbridge.force_bridge")
+
+KIND = "force_bridge_mqtt"
+ROOT = "external"
+EVERY_SECONDS = 10
+"""The timer's, for the back-off."""
+KNOWN_FOR = timedelta(seconds=30)
+"""So long the list of sources is believed; credentials longer."""
+CREDENTIALS_FOR = timedelta(minutes=10)
+MAX_PAYLOAD_BYTES = 65_536
+_PARTS = ("callbackId", "timestamp", "eventType", "objectType", "objectId", "data")
+"""What makes a notification the same one: it has no id."""
+
+
+@dataclass(slots=True)
+class _Pause:
+    failures: int
+    until: datetime
+    created: datetime
+    """Of the source: one that was made anew is tried at once."""
+
+
+class LanNotifications:
+    """Fetches what waits at the brokers of all sources of this kind."""
+
+    def __init__(self, sources: HookSources, inbox: Inbox, targets: TargetPolicy, clock: Clock) -> None:
+        self._sources = sources
+        self._inbox = inbox
+        self._targets = targets
+        self._clock = clock
+        self._known: tuple[datetime, Sequence[HookSource]] | None = None
+        self._credentials: dict[str, tuple[datetime, Mapping[str, str]]] = {}
+        self._pauses: dict[str, _Pause] = {}
+
+    def check(self, source_id: str, broker: Mapping[str, Any], credentials: Mapping[str, str]) -> None:
+        """Raise ``InvalidInput`` naming ``broker.…`` for what cannot work. Nothing is sent."""
+        try:
+            self._plan(source_id, broker, credentials)
+        except InvalidInput as err:
+            raise _in_words(err) from None
+
+    async def fetch(self) -> int:
+        """Take every queue; how many messages. A source that fails is left alone for a while, the others go on.
+
+        Raises:
+            Unavailable: our own store or vault is away. The messages wait.
+        """
+        count = 0
+        for source in await self._open_sources():
+            pause = self._pauses.get(source.id)
+            if pause is None or pause.until <= self._clock.now() or pause.created != source.created_at:
+                count += await self._fetch(source)
+        return count
+
+    async def _fetch(self, source: HookSource) -> int:
+        async def keep(arrivals: Sequence[Arrival]) -> None:
+            for arrival in arrivals:
+                await self._accept(source, arrival)
+
+        try:
+            worked_out = self._plan(source.id, source.broker or {}, await self._credentials_of(source))
+            count = await take_queue(worked_out, self._targets, keep)
+        except (DeviceError, InvalidInput) as err:
+            await self._failed(source, err)
+            return 0
+        self._pauses.pop(source.id, None)
+        await self._sources.note_broker(source, None, used=count > 0)
+        return count
+
+    async def _accept(self, source: HookSource, arrival: Arrival) -> None:
+        if not arrival.payload.strip():
+            return  # a retained message was removed
+        key, event = same_notification(arrival.payload)
+        await self._inbox.accept(
+            source.id,
+            arrival.payload,
+            {"mqtt-topic": arrival.topic},
+            dedupe_key=key,
+            verdict="unsigned",
+            event=event,
+            equipment_id=source.equipment_id,
+        )
+
+    async def _open_sources(self) -> list[HookSource]:
+        now = self._clock.now()
+        if self._known is None or now - self._known[0] >= KNOWN_FOR:
+            self._known = (now, await self._sources.of_kind(KIND))
+        return [source for source in self._known[1] if source.is_open(now)]
+
+    async def _credentials_of(self, source: HookSource) -> Mapping[str, str]:
+        if source.broker_ref is None:
+            return {}
+        now = self._clock.now()
+        known = self._credentials.get(source.broker_ref)
+        if known is None or now - known[0] >= CREDENTIALS_FOR:
+            known = (now, await self._sources.broker_credentials(source))
+            self._credentials[source.broker_ref] = known
+        return known[1]
+
+    async def _failed(self, source: HookSource, err: OvenbridgeError) -> None:
+        now = self._clock.now()
+        before = self._pauses.get(source.id)
+        failures = 1 if before is None else before.failures + 1
+        code = DeviceAuthenticationError.code if isinstance(err, DeviceAuthenticationError) else None
+        seconds = pause_seconds(source.id, now, failures=failures, interval_seconds=EVERY_SECONDS, error_code=code)
+        self._pauses[source.id] = _Pause(failures, now + timedelta(seconds=seconds), source.created_at)
+        if source.broker_ref is not None:
+            self._credentials.pop(source.broker_ref, None)
+        log.warning("The notifications of %s could not be fetched: %s", source.id, err.detail)
+        await self._sources.note_broker(source, err.detail, used=False)
+
+    def _plan(self, source_id: str, broker: Mapping[str, Any], credentials: Mapping[str, str]) -> MqttPlan:
+        options = {key: value for key, value in broker.items() if key not in ("endpoint", "port")}
+        config = {
+            "endpoint": broker.get("endpoint"),
+            "port": broker.get("port"),
+            "credentials": dict(credentials),
+            "additional_config": {"path": f"{ROOT}/#", **options},
+        }
+        worked_out = plan(config, profiles()["mqtt"], f"hook-{source_id}", self._targets)
+        for topic in worked_out.filters:
+            if topic.split("/")[0] != ROOT:
+                raise InvalidInput(
+                    f"additional_config.path: notifications come under {ROOT}/..., such as {ROOT}/bakery/#.",
+                    field="additional_config.path",
+                )
+        return worked_out
+
+
+class NotificationEffect:
+    """Publishes an ``EXTERNAL`` event that says what FORCE Bridge said."""
+
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
+
+    async def handle(self, source: HookSource, message: InboundMessage) -> dict[str, Any]:
+        """Idempotent: the event's id follows from the message (and how often a person had it replayed).
+
+        Raises:
+            InvalidInput: it is no notification.
+        """
+        said = _properties(message.raw)
+        if said is None:
+            raise InvalidInput("This is no FORCE Bridge notification: there is no object `properties` in it.")
+        event = Event(
+            id=digest_id(message.id, str(message.replays)),
+            type=EXTERNAL,
+            timestamp=_time(said.get("timestamp")) or message.received_at,
+            object_type=_text(said.get("objectType")) or NONE,
+            object_id=_text(said.get("objectId")),
+            name=source.event_name or _text(said.get("eventName")) or message.event or source.id,
+            data={
+                "source": source.id,
+                "event": message.event,
+                "verdict": message.verdict,
+                "received_at": iso(message.received_at),
+                "inbox_id": message.id,
+                "topic": message.headers.get("mqtt-topic"),
+                "payload": said if len(message.raw) <= MAX_PAYLOAD_BYTES else None,
+            },
+            correlation_id=message.correlation_id,
+        )
+        targets = await self._events.publish(event)
+        return {"eventId": event.id, "eventType": event.type, "targets": targets}
+
+
+def same_notification(raw: bytes) -> tuple[str, str | None]:
+    """What makes it the same when it comes again, and what it calls itself."""
+    said = _properties(raw)
+    if said is None:
+        return f"body:{digest_id(raw)}", None
+    identity = json_text.canonical([said.get(part) for part in _PARTS])
+    return f"notification:{digest_id(identity)}", _text(said.get("eventType"))
+
+
+def _properties(raw: bytes) -> dict[str, Any] | None:
+    try:
+        document = json_text.load_foreign(raw)
+    except InvalidInput:
+        return None
+    said = document.get("properties") if isinstance(document, dict) else None
+    return said if isinstance(said, dict) else None
+
+
+def _text(value: Any) -> str | None:
+    return value[:100] if isinstance(value, str) and value else None
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        return parse_iso(value) if isinstance(value, str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _in_words(err: InvalidInput) -> InvalidInput:
+    def ours(text: str) -> str:
+        for prefix in ("additional_config.", "credentials."):
+            text = text.replace(prefix, "broker.")
+        return text
+
+    problems = [
+        FieldProblem(field if field.startswith("broker.") else f"broker.{field}", ours(problem.problem))
+        for problem in err.problems
+        for field in (ours(problem.field),)
+    ]
+    return type(err)(ours(err.detail), problems=problems)
