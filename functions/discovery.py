@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import azure.functions as func
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from functions.endpoint import Answer, Call, endpoint
 from functions.equipment import expected_etag
@@ -27,22 +27,34 @@ DISCOVER_SECONDS = 30.0
 """A person waits for it, and browsing a large server takes a while."""
 
 
+def _sha256(value: Any) -> Any:
+    from shared.connectors.opc_ua_certificates import parse_pin
+
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_pin(value[:20_000], field="It").fingerprint
+    except InvalidInput as err:
+        raise ValueError(err.detail) from None
+
+
+Fingerprint = Annotated[str, BeforeValidator(_sha256)]
+
+
 class Trust(BaseModel):
     """Which certificate is the right one."""
 
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
-    fingerprint: str = Field(max_length=200, description="SHA-256, as the connection test showed it.")
+    fingerprint: Fingerprint = Field(description="SHA-256, as the connection test showed it.")
 
-    @field_validator("fingerprint")
-    @classmethod
-    def _sha256(cls, value: str) -> str:
-        from shared.connectors.opc_ua_certificates import parse_pin
 
-        try:
-            return parse_pin(value, field="It").fingerprint
-        except InvalidInput as err:
-            raise ValueError(err.detail) from None
+class Renewal(BaseModel):
+    """Which certificate of ours is to be replaced; named, because every server has to trust the new one."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    replaces: Fingerprint = Field(description="SHA-256 of the certificate there is now.")
 
 
 class CertificateQuery(BaseModel):
@@ -122,8 +134,14 @@ async def get_opc_ua_certificate(call: Call) -> Answer:
 @endpoint(Role.ENGINEER)
 async def renew_opc_ua_certificate(call: Call) -> Answer:
     """Make a new certificate and key of our own. Every server has to be told to trust it."""
+    asked = call.body(Renewal)
     house = call.services
     before = await house.opc_ua_application.certificate()
+    if before.certificate.fingerprint != asked.replaces:
+        raise Conflict(
+            f"Nothing was renewed: our certificate is {before.certificate.fingerprint} now, not the one you named. Has "
+            "somebody else renewed it?"
+        )
     async with house.audit.recorded(
         "opc-ua",
         actor=call.caller.actor,

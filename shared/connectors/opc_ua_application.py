@@ -33,8 +33,8 @@ KEY_BITS = 2048
 """What every policy we speak allows, and every server accepts."""
 NAME = "Ovenbridge"
 _BROKEN = (
-    f"The secret {SECRET} in the vault is not what we wrote: restore it, or make a new certificate with "
-    "POST /api/v1/opc-ua/certificate/renew and let every server trust it."
+    f"The secret {SECRET} in the vault is not what we wrote: restore it; or delete it, then a new certificate is made, "
+    "which every server has to be told to trust."
 )
 
 
