@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
 
-from shared.clock import SystemClock
+from shared.clock import ManualClock, SystemClock
 from shared.connectors import Connector, Connectors
+from shared.connectors.discovery import Discovery
+from shared.connectors.opc_ua import OpcUaConnector
 from shared.connectors.opc_ua_application import OpcUaApplication
+from shared.connectors.opc_ua_browse import Limits, discover
 from shared.connectors.opc_ua_session import Door
 from shared.errors import DeviceError, InvalidInput
 from shared.outgoing.http import OutgoingHttp
@@ -469,3 +473,34 @@ async def test_something_else_at_the_port(world: World) -> None:
         tested = await world.plain({"a": "i=1"}, port=port).test_connection()
     assert tested.status == "unexpected_answer"
     assert "not OPC UA" in str(tested.error_details)
+
+
+async def test_looking_around_ends_at_its_limits_and_says_so(world: World) -> None:
+    connector = world.plain({}, options={"signals": None})
+    assert isinstance(connector, OpcUaConnector)
+
+    def looked(**limits: Any) -> Awaitable[Discovery]:
+        return connector._talk().run(lambda door: discover(door, Limits(until=monotonic() + 10, **limits)))
+
+    few = await looked(nodes=2)
+    assert few.notes == ("Stopped after 2 nodes; there are more.",)
+    three = await looked(listed=3)
+    assert len(three.nodes) == 3
+    assert "the first 3 are listed" in three.notes[0]
+    late = await connector._talk().run(lambda door: discover(door, Limits(until=monotonic() - 1)))
+    assert late.notes == ("Stopped because the time was up; there is more.",)
+
+
+async def test_our_certificate_that_ends_soon_is_told_with_every_test(world: World) -> None:
+    ours = await world.application.certificate()
+    clock = ManualClock(ours.certificate.not_after - timedelta(days=10))
+    connectors = Connectors(world.http, clock, OpcUaApplication(world.vault, clock))
+    config = {
+        "endpoint": "opc.tcp://localhost/OPCUA/ConnectedCooking",
+        "port": world.peer.ready["kitchen"],
+        "credentials": BAKER,
+        "additional_config": {"server_cert": world.pin, "signals": COMBI},
+    }
+    tested = await connectors.open(protocol="opc_ua", equipment_id="oven-1", config=config).test_connection()
+    assert tested.success
+    assert "Our own OPC UA certificate expires on" in str(tested.error_details)
