@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from functions.endpoint import Answer, Call, endpoint, queue_worker
+from functions.endpoint import Answer, Call, endpoint, queue_worker, timer_worker
 from shared import json_text
 from shared.access import Caller, Role
 from shared.clock import iso
@@ -25,6 +25,7 @@ ONE = RELAYS + "/{relay_id}"
 
 MAX_READINGS_BYTES = 200 * 1024
 """As it travels: what the queue takes. Unpacked it may be 8 MB."""
+MAX_WORDS_BYTES = 64 * 1024
 
 
 class NewRelay(BaseModel):
@@ -81,7 +82,7 @@ async def get_relay(call: Call) -> Answer:
     """One relay: when it was heard of last, what waits on its disk, which machines it reads."""
     house, relay_id = call.services, call.route["relay_id"]
     relay = await house.relays.get(relay_id)
-    assigned = await house.relay_assignments.of(relay_id)
+    assigned = await house.relay_hub.assignments.of(relay_id)
     told = relay.heartbeat.assignments_etag if relay.heartbeat is not None else None
     return Answer(
         {
@@ -124,7 +125,7 @@ async def delete_relay(call: Call) -> Answer:
 async def get_relay_assignments(call: Call) -> Answer:
     """What a relay has to do. With `If-None-Match`: 304 while that is the same. Engineers may look, too."""
     relay_id = await _own_relay(call, or_role=Role.ENGINEER)
-    found = await call.services.relay_assignments.of(relay_id)
+    found = await call.services.relay_hub.assignments.of(relay_id)
     headers = {"ETag": f'"{found.etag}"'}
     if found.etag in {tag.strip().strip('"') for tag in call.headers.get("if-none-match", "").split(",")}:
         return Answer(status=304, headers=headers)
@@ -134,12 +135,30 @@ async def get_relay_assignments(call: Call) -> Answer:
     return Answer(data, headers=headers)
 
 
+@bp.route(ONE + "/heartbeat", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(None, max_body_bytes=MAX_WORDS_BYTES)
+async def send_relay_heartbeat(call: Call) -> Answer:
+    """A sign of life, with what waits on the relay's disk."""
+    from shared.relay.messages import Heartbeat, unpack
+
+    relay_id = await _own_relay(call)
+    await call.services.relay_hub.watch.heard(relay_id, unpack(Heartbeat, call.raw))
+    return Answer(status=204)
+
+
+@bp.timer_trigger(schedule="*/30 * * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)
+@timer_worker
+async def watch_relays(past_due: bool, house: Services) -> None:
+    """Every half minute: which relays are silent, and who has to be told."""
+    await house.relay_hub.watch.look()
+
+
 @bp.route(ONE + "/readings", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 @endpoint(None, max_body_bytes=MAX_READINGS_BYTES)
 async def send_relay_readings(call: Call) -> Answer:
     """Take a batch of readings: 202 as soon as it is kept durably. Sent twice it is taken once."""
     relay_id = await _own_relay(call)
-    batch = await call.services.relay_intake.accept(relay_id, call.raw)
+    batch = await call.services.relay_hub.intake.accept(relay_id, call.raw)
     return Answer({"message_id": batch.message_id, "last_seq": batch.last_seq}, 202)
 
 
@@ -147,7 +166,7 @@ async def send_relay_readings(call: Call) -> Answer:
 @queue_worker
 async def take_relay_readings(body: bytes, delivery_count: int, house: Services) -> None:
     """Take the readings of one batch, in order for each machine."""
-    await house.relay_intake.take(body)
+    await house.relay_hub.intake.take(body)
 
 
 async def _own_relay(call: Call, *, or_role: Role | None = None) -> str:

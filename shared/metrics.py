@@ -28,8 +28,10 @@ __all__ = [
     "POLL_WITHIN_SECONDS",
     "QUEUE_SENDS",
     "READINGS_INGESTED",
+    "RELAY_HEARTBEAT_AGE",
     "RELAY_READINGS_LOST",
     "RELAY_READINGS_REFUSED",
+    "RELAY_SPOOL_DEPTH",
     "STORE_CALLS",
     "VAULT_CALLS",
     "VAULT_EXPIRING",
@@ -105,6 +107,10 @@ ALERTS_OPEN = Measure("alerts.open", "{alert}", "Alerts whose condition holds", 
 
 # Relays: there are few, and each is a place where everything may be out, so that each has its own series
 
+RELAY_HEARTBEAT_AGE = Measure("relay.heartbeat_age", "s", "How long a relay has been silent", "gauge", ("relay",))
+RELAY_SPOOL_DEPTH = Measure(
+    "relay.spool_depth", "{reading}", "Readings that wait on a relay's disk", "gauge", ("relay",)
+)
 RELAY_READINGS_LOST = Measure("relay.readings_lost", "{reading}", "Readings dropped by relays whose disk was full")
 RELAY_READINGS_REFUSED = Measure(
     "relay.readings_refused", "{reading}", "Readings of relays that were not taken", "counter", ("reason",)
@@ -148,6 +154,8 @@ ALL: tuple[Measure, ...] = (
     POLLS_SKIPPED,
     READINGS_INGESTED,
     ALERTS_OPEN,
+    RELAY_HEARTBEAT_AGE,
+    RELAY_SPOOL_DEPTH,
     RELAY_READINGS_LOST,
     RELAY_READINGS_REFUSED,
     COSMOS_CHARGE,

@@ -44,8 +44,7 @@ if TYPE_CHECKING:
     from shared.platforms.force_bridge.lan import LanNotifications
     from shared.platforms.operations1.requests import ExternalRequests
     from shared.readiness import Readiness
-    from shared.relay.hub_assignments import RelayAssignments
-    from shared.relay.hub_intake import RelayIntake
+    from shared.relay.hub import RelayHub
     from shared.relay.hub_registry import Relays
     from shared.secrets import Vault
     from shared.secrets.expiry import ExpiryWatch
@@ -400,22 +399,56 @@ class Services:
         return Relays(self.store, self.access, self.audit, self.clock)
 
     @cached_property
-    def relay_assignments(self) -> RelayAssignments:
-        """What each relay has to do."""
-        from shared.relay.hub_assignments import RelayAssignments
+    def relay_hub(self) -> RelayHub:
+        """What the hub does for and with its relays."""
+        from shared.relay.hub import RelayHub
 
-        return RelayAssignments(
+        return RelayHub(
+            self.relays,
+            self.store,
+            self.queue,
             self.equipment,
-            self.external_requests.profiles.every,
-            timeout_seconds=self.settings.poll_deadline_seconds,
+            self.ingest,
+            self.events,
+            self.audit,
+            self.clock,
+            self.settings,
+            profiles=self.external_requests.profiles.every,
         )
 
     @cached_property
-    def relay_intake(self) -> RelayIntake:
-        """What the relays read."""
-        from shared.relay.hub_intake import RelayIntake
+    def plant(self) -> PlantRelay:
+        """The relay that this process is, in the relay app."""
+        from shared.relay.plant_relay import PlantRelay, RelayIdentity
 
-        return RelayIntake(self.queue, self.relays, self.equipment, self.ingest, self.audit, self.clock)
+        settings = self.settings
+        needed = {"HUB_URL": settings.hub_url, "RELAY_ID": settings.relay_id, "RELAY_TOKEN": settings.relay_token}
+        identity = RelayIdentity(
+            relay_id=settings.relay_id,
+            folder=settings.data_dir / "relay",
+            spool_max_bytes=settings.spool_max_mb * 1024 * 1024,
+            spool_max_days=settings.spool_max_days,
+            missing=tuple(name for name, value in needed.items() if not value),
+        )
+        return PlantRelay(
+            identity,
+            self.clock,
+            connectors=lambda: self.connectors,
+            vault=lambda: self.vault,
+            uplink=self._uplink,
+        )
+
+    def _uplink(self) -> Uplink:
+        from shared.outgoing.http import OutgoingHttp
+        from shared.outgoing.targets import TargetPolicy
+        from shared.relay.http_uplink import HttpUplink
+
+        settings = self.settings
+        # Where the hub is was configured by who runs the relay, not said by a caller: it may be private.
+        policy = TargetPolicy(allow_private=True, allow_http=settings.hub_url.startswith("http://"))
+        return HttpUplink(
+            OutgoingHttp(policy), hub_url=settings.hub_url, relay_id=settings.relay_id, token=settings.relay_token
+        )
 
     # Floor 6: platforms ------------------------------------------------------------------------------------------
 

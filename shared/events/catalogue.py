@@ -19,12 +19,18 @@ __all__ = [
     "EXTERNAL",
     "MACHINE",
     "NONE",
+    "RELAY",
+    "RELAY_BACK",
+    "RELAY_READINGS_DROPPED",
+    "RELAY_SILENT",
     "TEST",
     "EventType",
 ]
 
 MACHINE = "MACHINE"
 """Object type of everything that is about one machine; the object id is its equipment id."""
+RELAY = "RELAY"
+"""Object type of what is about a relay; the object id is the relay's."""
 NONE = "NONE"
 """Object type of what is about nothing in particular."""
 
@@ -34,6 +40,9 @@ ALERT_RESOLVED = "ALERT_RESOLVED"
 ALERT_SHELVED = "ALERT_SHELVED"
 EQUIPMENT_STATE_CHANGED = "EQUIPMENT_STATE_CHANGED"
 EQUIPMENT_CONNECTION_CHANGED = "EQUIPMENT_CONNECTION_CHANGED"
+RELAY_SILENT = "RELAY_SILENT"
+RELAY_BACK = "RELAY_BACK"
+RELAY_READINGS_DROPPED = "RELAY_READINGS_DROPPED"
 EXTERNAL = "EXTERNAL"
 TEST = "TEST"
 
@@ -72,6 +81,12 @@ _BY = {
     "comment": "what they wrote; null if nothing",
 }
 
+_RELAY_FIELDS = {
+    "relay_id": "the relay",
+    "relay_name": "the relay's name, for people",
+    "url": "where its state can be read",
+}
+
 CATALOGUE: Mapping[str, EventType] = {
     event_type.name: event_type
     for event_type in (
@@ -108,6 +123,39 @@ CATALOGUE: Mapping[str, EventType] = {
                 "previous_status": "the one before",
                 "reason": "why it cannot be reached; null when it can",
                 "changed_at": "time of the reading that showed it",
+            },
+        ),
+        EventType(
+            RELAY_SILENT,
+            "A relay in a plant has not been heard of for three minutes; its machines are out of sight.",
+            RELAY,
+            {
+                **_RELAY_FIELDS,
+                "silent_since": "when it was heard last",
+                "spool_readings": "readings that waited on its disk then",
+                "machines": "how many machines it read",
+            },
+        ),
+        EventType(
+            RELAY_BACK,
+            "A relay that was silent is heard again; it sends what it read meanwhile.",
+            RELAY,
+            {
+                **_RELAY_FIELDS,
+                "silent_since": "when it had been heard last",
+                "back_at": "when it was heard again",
+                "silent_seconds": "how long it was silent",
+                "spool_readings": "readings that it still has to send",
+            },
+        ),
+        EventType(
+            RELAY_READINGS_DROPPED,
+            "A relay had to drop readings, because its disk was full or they were too old to be kept.",
+            RELAY,
+            {
+                **_RELAY_FIELDS,
+                "readings": "how many since it told last",
+                "readings_total": "how many since its disk was set up",
             },
         ),
         EventType(EXTERNAL, "Somebody outside told of something by the events API.", object_type=NONE),

@@ -23,7 +23,7 @@ async def test_its_own_machines_and_no_others(hub: Hub) -> None:
     await hub.machine("OVEN-3", "hall-2")
     await hub.machine("OVEN-4", None, iot_endpoint="http://127.0.0.1:9")
     await hub.machine("OVEN-5", iot_enabled=False)
-    found = await hub.house.relay_assignments.of("hall-1")
+    found = await hub.house.relay_hub.assignments.of("hall-1")
     assert [d.equipment_id for d in found.devices] == ["OVEN-1", "OVEN-2"]
     first = found.devices[0]
     assert (first.protocol, first.endpoint, first.poll_interval_seconds) == ("rest_api", "http://10.20.0.5:8080", 1)
@@ -33,9 +33,9 @@ async def test_its_own_machines_and_no_others(hub: Hub) -> None:
 
 async def test_the_etag_changes_with_the_work_and_with_nothing_else(hub: Hub) -> None:
     await hub.machine("OVEN-1")
-    etags = [(await hub.house.relay_assignments.of("hall-1")).etag]
+    etags = [(await hub.house.relay_hub.assignments.of("hall-1")).etag]
     await change(hub, "OVEN-1", location="moved a little")
-    assert (await hub.house.relay_assignments.of("hall-1")).etag == etags[0]
+    assert (await hub.house.relay_hub.assignments.of("hall-1")).etag == etags[0]
     for fields in (
         {"poll_interval_seconds": 2},
         {"iot_config": {"timeout": 3}},
@@ -43,14 +43,14 @@ async def test_the_etag_changes_with_the_work_and_with_nothing_else(hub: Hub) ->
         {"iot_enabled": False},
     ):
         await change(hub, "OVEN-1", **fields)
-        etags.append((await hub.house.relay_assignments.of("hall-1")).etag)
+        etags.append((await hub.house.relay_hub.assignments.of("hall-1")).etag)
     assert len(set(etags)) == len(etags)
 
 
 async def test_no_secret_is_told(hub: Hub) -> None:
     await hub.machine("OVEN-1", iot_credentials={"username": "baker", "password": "Gl0tt3rb0ck"})
     await hub.machine("OVEN-2", relay_credential_ref="deck-password")
-    found = await hub.house.relay_assignments.of("hall-1")
+    found = await hub.house.relay_hub.assignments.of("hall-1")
     assert "Gl0tt3rb0ck" not in found.model_dump_json()
     equipment, _ = await hub.house.equipment.get("OVEN-1")
     assert [d.credential_ref for d in found.devices] == [equipment.credential_ref, "deck-password"]
@@ -63,7 +63,7 @@ async def test_request_profiles_that_ask_for_its_machines(hub: Hub) -> None:
         tags = {"core": {"equipment_id": machine, "signal": "temperature.core"}}
         profile = RequestProfile.model_validate({"tags": tags})
         await hub.house.external_requests.profiles.put(name, profile, etag=None, caller=ANNA)
-    (found,) = (await hub.house.relay_assignments.of("hall-1")).request_profiles
+    (found,) = (await hub.house.relay_hub.assignments.of("hall-1")).request_profiles
     assert found["id"] == "floor"
     assert RequestProfile.model_validate(found["profile"]).tags["core"].equipment_id == "OVEN-1"
 

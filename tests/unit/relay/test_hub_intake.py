@@ -82,7 +82,7 @@ async def test_a_batch_twice_changes_nothing(hub: Hub, drain: Callable[..., Any]
     assert (await drain(queues=DRAINED)).handled == 1, "the queue dropped the id that it had seen"
     before = await everything(hub.house)
     hub.clock.advance(5)
-    await hub.house.relay_intake.take(pack(batch))
+    await hub.house.relay_hub.intake.take(pack(batch))
     assert await everything(hub.house) == before
     assert len(await readings_of(hub.house, "OVEN-1")) == 2
 
@@ -90,7 +90,7 @@ async def test_a_batch_twice_changes_nothing(hub: Hub, drain: Callable[..., Any]
 async def test_what_comes_late_moves_no_alert(hub: Hub) -> None:
     await hub.machine("OVEN-1")
     await rule(hub, "OVEN-1")
-    take = hub.house.relay_intake.take
+    take = hub.house.relay_hub.intake.take
     await take(pack(hub.batch(hub.reading("OVEN-1", -10, 260), first=50, priority="alarm")))
     assert ("temperature_deviation", "active_unacknowledged") in await alerts(hub.house)
     before = await alerts(hub.house)
@@ -117,7 +117,7 @@ async def test_in_the_order_of_the_relay_for_each_machine(hub: Hub, monkeypatch:
 
     monkeypatch.setattr(type(hub.house.ingest), "take", noting)
     readings = [hub.reading(m, -60 + n, float(n)) for n in range(5) for m in machines]
-    await hub.house.relay_intake.take(pack(hub.batch(*readings)))
+    await hub.house.relay_hub.intake.take(pack(hub.batch(*readings)))
     assert taken == {machine: [0.0, 1.0, 2.0, 3.0, 4.0] for machine in machines}
 
 
@@ -155,7 +155,7 @@ class TestRefused:
                 hub.reading("OVEN-1", -10 + n), *(hub.reading(s, -10 + n) for s in strangers), first=1 + 10 * n
             )
             for _ in range(2):  # each comes twice
-                await hub.house.relay_intake.take(pack(batch))
+                await hub.house.relay_hub.intake.take(pack(batch))
         assert len(await readings_of(hub.house, "OVEN-1")) == 2
         for stranger in ("OVEN-2", "OVEN-3", "NOBODY"):
             assert await readings_of(hub.house, stranger) == []
@@ -170,7 +170,7 @@ class TestRefused:
         elsewhere = beside(hub.house)
         assert (await elsewhere.equipment.known("OVEN-1")).polled_from == "cloud"
         await hub.house.equipment.change("OVEN-1", EquipmentChange.model_validate({"relay_id": "hall-1"}), ANNA)
-        await elsewhere.relay_intake.take(pack(hub.batch(hub.reading("OVEN-1"))))
+        await elsewhere.relay_hub.intake.take(pack(hub.batch(hub.reading("OVEN-1"))))
         assert len(await readings_of(hub.house, "OVEN-1")) == 1
 
     @pytest.mark.parametrize(
@@ -192,14 +192,14 @@ class TestRefused:
         broken = to_document(hub.reading("OVEN-1", -1)) | change
         batch = hub.batch(hub.reading("OVEN-1"), hub.reading("OVEN-1", 1))
         mixed = batch.model_copy(update={"readings": (broken, *batch.readings)})
-        await hub.house.relay_intake.take(pack(mixed))
+        await hub.house.relay_hub.intake.take(pack(mixed))
         assert len(await readings_of(hub.house, "OVEN-1")) == 2
         refused = (await hub.house.relays.get("hall-1")).refused
         assert (refused.count, refused.last_reason) == (1, "unreadable")
 
     async def test_a_relay_that_is_gone(self, hub: Hub) -> None:
         await hub.house.relays.delete("hall-1", ANNA)
-        await hub.house.relay_intake.take(pack(hub.batch(hub.reading("OVEN-1"))))
+        await hub.house.relay_hub.intake.take(pack(hub.batch(hub.reading("OVEN-1"))))
 
     async def test_a_clock_that_is_ahead(self, hub: Hub) -> None:
         await hub.machine("OVEN-1")
@@ -207,7 +207,7 @@ class TestRefused:
         answer = await send(hub, batch)
         assert answer.status == 409, "the relay keeps it"
         assert "clock" in answer.json()["detail"]
-        await hub.house.relay_intake.take(pack(batch))  # straight into the queue, past the door
+        await hub.house.relay_hub.intake.take(pack(batch))  # straight into the queue, past the door
         assert len(await readings_of(hub.house, "OVEN-1")) == 1
         assert (await hub.house.relays.get("hall-1")).refused.last_reason == "future"
 
@@ -239,7 +239,7 @@ class TestDoor:
         from shared.messaging import Outgoing
 
         with pytest.raises(InvalidInput):
-            await hub.house.relay_intake.take(b"{}")
+            await hub.house.relay_hub.intake.take(b"{}")
         await hub.house.queue.send("relay-ingest", [Outgoing(b"{}", "nonsense")])
         await drain(queues=DRAINED)
         assert len(await hub.house.receiver.dead_letters("relay-ingest", 10)) == 1
@@ -320,7 +320,7 @@ async def test_death_at_every_step_loses_nothing_and_doubles_nothing(
 ) -> None:
     hub, body = await plant(tmp_path / "undisturbed", clock)
     counted: Any = Dying(hub.house.store, 10_000, after=after)
-    await beside(hub.house, counted).relay_intake.take(body)
+    await beside(hub.house, counted).relay_hub.intake.take(body)
     wanted = await everything(hub.house)
     await hub.house.close()
     assert len(wanted["readings"]) == 6
@@ -332,7 +332,7 @@ async def test_death_at_every_step_loses_nothing_and_doubles_nothing(
         hub, body = await plant(tmp_path / str(step), clock)
         doomed = beside(hub.house, Dying(hub.house.store, step, after=after))
         with pytest.raises(Died):
-            await doomed.relay_intake.take(body)
-        await beside(hub.house).relay_intake.take(body)
+            await doomed.relay_hub.intake.take(body)
+        await beside(hub.house).relay_hub.intake.take(body)
         assert await everything(hub.house) == wanted, f"died at write {step}"
         await hub.house.close()

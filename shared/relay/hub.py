@@ -1,0 +1,68 @@
+"""The hub's half of the relay, plugged together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from shared.relay.hub_assignments import RelayAssignments
+from shared.relay.hub_intake import RelayIntake
+from shared.relay.hub_registry import Relays
+from shared.relay.hub_silence import RelayWatch
+
+if TYPE_CHECKING:
+    from shared.audit.log import AuditLog
+    from shared.clock import Clock
+    from shared.collection.ingest import Ingest
+    from shared.equipment.registry import EquipmentRegistry
+    from shared.events import EventLog
+    from shared.messaging import Queue
+    from shared.settings import Settings
+    from shared.storage import DocumentStore
+
+__all__ = ["RelayHub"]
+
+
+class RelayHub:
+    """What the hub does for and with its relays. Each part is made when it is asked for."""
+
+    def __init__(
+        self,
+        registry: Relays,
+        store: DocumentStore,
+        queue: Queue,
+        equipment: EquipmentRegistry,
+        ingest: Ingest,
+        events: EventLog,
+        audit: AuditLog,
+        clock: Clock,
+        settings: Settings,
+        *,
+        profiles: Callable[[], Awaitable[Mapping[str, Mapping[str, Any]]]],
+    ) -> None:
+        self.registry = registry
+        self._store = store
+        self._queue = queue
+        self._equipment = equipment
+        self._ingest = ingest
+        self._events = events
+        self._audit = audit
+        self._clock = clock
+        self._settings = settings
+        self._profiles = profiles
+
+    @cached_property
+    def assignments(self) -> RelayAssignments:
+        """What each relay has to do."""
+        return RelayAssignments(self._equipment, self._profiles, timeout_seconds=self._settings.poll_deadline_seconds)
+
+    @cached_property
+    def intake(self) -> RelayIntake:
+        """What the relays read."""
+        return RelayIntake(self._queue, self.registry, self._equipment, self._ingest, self._audit, self._clock)
+
+    @cached_property
+    def watch(self) -> RelayWatch:
+        """Whether the relays are alive."""
+        return RelayWatch(self.registry, self._events, self._clock, base_url=self._settings.base_url)
