@@ -54,7 +54,7 @@ class MqttConnector(Connector):
         self._setup = setup
         self._plan = plan
         self._session: Session | None = None
-        self._until = 0.0
+        self._begun = self._until = 0.0
         self._waiting: list[Arrival] = []
         self._taken: list[Fetched] = []
         self._count = 0
@@ -71,7 +71,7 @@ class MqttConnector(Connector):
         begun = monotonic()
         try:
             if self._session is None:
-                self._until = begun + min(self._plan.timeout_seconds, FETCHING_SECONDS)
+                self._until, self._begun = begun + self._plan.timeout_seconds, begun
                 self._session = await open_session(
                     self._plan, self._setup.http.targets, self._plan.client_id, durable=True, until=self._until
                 )
@@ -102,7 +102,7 @@ class MqttConnector(Connector):
         if not self._waiting:
             self._finish()
             return False
-        return monotonic() < self._until and self._count < MOST_MESSAGES
+        return monotonic() < self._begun + FETCHING_SECONDS and self._count < MOST_MESSAGES
 
     def _read(self, arrivals: Sequence[Arrival]) -> list[Reading]:
         from shared.connectors.mqtt_readings import fetched

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FETCHING_SECONDS", "GRACE_SECONDS", "MOST_MESSAGES", "open_session", "take_queue"]
 
-FETCHING_SECONDS = 8.0
-"""Fetching goes on for so long at most, whatever is left in the queue: the next time takes it."""
+FETCHING_SECONDS = 5.0
+"""After so long no further window is fetched, whatever is left in the queue: the next time takes it. With the storing
+of the last window it stays below the shortest deadline of a poll, 10 s."""
 MOST_MESSAGES = 5_000
 """At one time."""
 GRACE_SECONDS = 1.0
@@ -60,12 +61,13 @@ async def take_queue(
     Raises:
         DeviceError: the broker could not be reached, or refused us.
     """
-    until = monotonic() + min(plan.timeout_seconds, FETCHING_SECONDS)
+    begun = monotonic()
+    until = begun + plan.timeout_seconds
     session = await open_session(plan, targets, plan.client_id, durable=True, until=until)
     count = 0
     try:
         arrivals = await session.fetch(retained=False, until=until)
-        while arrivals and count < MOST_MESSAGES and (not count or monotonic() < until):
+        while arrivals and count < MOST_MESSAGES and (not count or monotonic() < begun + FETCHING_SECONDS):
             await keep(arrivals)
             count += len(arrivals)
             session.acknowledge()

@@ -109,7 +109,7 @@ def may_have_lost(times: Sequence[datetime], now: datetime) -> str | None:
     if silent <= max(10 * gap, SILENCE.total_seconds()):
         return None
     return (
-        f"Of {len(times)} messages that had waited the newest is {silent:.0f} s old, though they come every {gap:.0f} "
+        f"Of {len(times)} messages that had waited the newest is {silent:.0f} s old, though they come every {gap:.2g} "
         "s: the broker's queue was full and dropped what came later, or the device has stopped sending. Let the broker "
         "keep more (mosquitto: max_queued_messages)."
     )

@@ -32,7 +32,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from shared.connectors.mqtt_failures import ended, refused_connect, refused_topic
 from shared.connectors.mqtt_plan import MqttPlan
-from shared.errors import DeviceError, DeviceTimeout
+from shared.errors import DeviceError, DeviceProtocolError, DeviceTimeout
 
 __all__ = ["MOST_BYTES", "MOST_UNACKNOWLEDGED", "Arrival", "Session"]
 
@@ -273,6 +273,11 @@ class Session:
             code = step()
         except Exception as err:  # noqa: BLE001  # a packet that paho cannot take apart must not reach the event loop
             self._end(ended(self._plan, None, str(err), greeted=self._greeted))
+            return False
+        if self._client._in_packet["remaining_length"] > 2 * MOST_PACKET:
+            # We asked the broker not to. paho would take in 256 MB.
+            self._end(DeviceProtocolError(f"{self._plan.where} sends a packet of more than {2 * MOST_PACKET:,} bytes."))
+            self._close_socket()
             return False
         return code == MQTTErrorCode.MQTT_ERR_SUCCESS and self._failure is None
 

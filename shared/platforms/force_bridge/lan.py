@@ -10,6 +10,7 @@ knows it by what makes a notification the same one.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,12 +84,16 @@ class LanNotifications:
         Raises:
             Unavailable: our own store or vault is away. The messages wait.
         """
-        count = 0
-        for source in await self._open_sources():
-            pause = self._pauses.get(source.id)
-            if pause is None or pause.until <= self._clock.now() or pause.created != source.created_at:
-                count += await self._fetch(source)
-        return count
+        due = [source for source in await self._open_sources() if self._is_due(source)]
+        outcomes = await asyncio.gather(*(self._fetch(source) for source in due), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return sum(outcome for outcome in outcomes if isinstance(outcome, int))
+
+    def _is_due(self, source: HookSource) -> bool:
+        pause = self._pauses.get(source.id)
+        return pause is None or pause.until <= self._clock.now() or pause.created != source.created_at
 
     async def _fetch(self, source: HookSource) -> int:
         async def keep(arrivals: Sequence[Arrival]) -> None:
