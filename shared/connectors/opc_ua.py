@@ -87,7 +87,8 @@ class OpcUaConnector(Connector):
 
     async def discover(self, seconds: float) -> Discovery:
         """Devices of known types with ready mappings, or the values there are."""
-        from shared.connectors.opc_ua_browse import Limits, discover
+        from shared.connectors.opc_ua_browse import Limits
+        from shared.connectors.opc_ua_devices import discover
 
         limits = Limits(until=monotonic() + seconds * 0.8)  # the rest is for reading units and values
         return await self._talk().run(lambda door: discover(door, limits), doing="discover", seconds=seconds)
@@ -186,7 +187,8 @@ class OpcUaConnector(Connector):
         known = self._memory.mappings.get(self._shelf)
         if known is not None:
             return known
-        from shared.connectors.opc_ua_browse import Limits, device_signals
+        from shared.connectors.opc_ua_browse import Limits
+        from shared.connectors.opc_ua_devices import device_signals
 
         limits = Limits(until=monotonic() + self._plan.timeout_seconds)
         found = await device_signals(door, self._setup.profile, self._plan.device, limits)

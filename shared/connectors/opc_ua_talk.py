@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -31,6 +32,8 @@ from shared.errors import (
 from shared.outgoing.failures import explain
 
 __all__ = ["Talk"]
+
+log = logging.getLogger("ovenbridge.connectors")
 
 DIAGNOSIS_SECONDS = 2.0
 """Spent beside the deadline on finding out why a server refused us."""
@@ -231,6 +234,8 @@ class Talk:
             return refused("BadCertificateInvalid", door.stage, self.plan, None)
         if isinstance(err, OSError):
             return self._lost(err, door)
+        # Not a case we know: what it was must be found in the log.
+        log.warning("Talking to %s failed unexpectedly at the step %s", self.plan.where, door.stage, exc_info=err)
         return DeviceProtocolError(
             f"{self.plan.where} answers in a way that cannot be read ({type(err).__name__}, at the step {door.stage})."
         )

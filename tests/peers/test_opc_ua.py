@@ -6,6 +6,7 @@ import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -17,8 +18,10 @@ from shared.clock import ManualClock, SystemClock
 from shared.connectors import Connector, Connectors
 from shared.connectors.discovery import Discovery
 from shared.connectors.opc_ua import OpcUaConnector
+from shared.connectors.opc_ua_address import NodeAddress
 from shared.connectors.opc_ua_application import OpcUaApplication
-from shared.connectors.opc_ua_browse import Limits, discover
+from shared.connectors.opc_ua_browse import Limits
+from shared.connectors.opc_ua_devices import discover
 from shared.connectors.opc_ua_session import Door
 from shared.errors import DeviceError, InvalidInput
 from shared.outgoing.http import OutgoingHttp
@@ -243,11 +246,28 @@ async def test_a_deck_oven_needs_no_mapping_and_is_browsed_once(world: World) ->
         "door.open": False,
         "deck2.door_open": True,
     }
-    second = await connector.get_current_reading()
-    assert second.values.keys() == first.values.keys()
-    assert second.response_ms is not None
-    assert first.response_ms is not None
-    assert second.response_ms < first.response_ms
+    ((shelf, mapping),) = world.connectors._opc_ua.mappings.items()
+    world.connectors._opc_ua.mappings[shelf] = mapping[:1]
+    assert list((await connector.get_current_reading()).values) == ["status"], "it was not browsed again"
+
+
+async def test_a_device_whose_nodes_are_gone_is_browsed_again(world: World) -> None:
+    connector = world.open("opc30200-combi")
+    assert (await connector.get_current_reading()).quality is Quality.GOOD
+    ((shelf, mapping),) = world.connectors._opc_ua.mappings.items()
+    gone = NodeAddress("s", "CombiSteamerDevice_1", "http://connectedcooking.com/OPCUA/")
+    world.connectors._opc_ua.mappings[shelf] = tuple(replace(signal, node=gone) for signal in mapping)
+    assert (await connector.get_current_reading()).error_code == "unexpected_answer"
+    assert (await connector.get_current_reading()).quality is Quality.GOOD
+
+
+async def test_two_devices_at_one_server_keep_their_own_nodes(world: World) -> None:
+    for device in ("Nothing", "DeckOven_1"):
+        reader = world.open("opc30200-oven", options={"device": f"{COOKING}s={device}"})
+        reading = await reader.get_current_reading()
+        assert (reading.error_code is None) is (device == "DeckOven_1"), reading.reason
+    wrong = await world.open("opc30200-oven", options={"device": "nsu=http://else/;s=X"}).get_current_reading()
+    assert "no namespace http://else/" in str(wrong.reason)
 
 
 async def test_discover_answers_a_mapping_that_reads(world: World) -> None:

@@ -107,7 +107,7 @@ async def test_a_namespace_that_moved_is_followed(machine: Machine, connectors: 
     assert (await reader.get_current_reading()).quality is Quality.GOOD
     known = connectors._opc_ua.namespaces
     url = next(iter(known))
-    known[url] = (known[url][0], "http://was.here.before/", MACHINE, known[url][1])  # as it was before an update
+    known[url] = (*known[url][:2], "http://was.here.before/", MACHINE)  # as it was before an update
     assert (await reader.get_current_reading()).values["temperature.cabinet"].value == 181.5
     assert known[url].index(MACHINE) == 2
 
