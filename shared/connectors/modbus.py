@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 from shared.clock import iso
 from shared.connectors.base import Capabilities, ConnectionTest, Connector, Setup
@@ -22,6 +22,8 @@ from shared.errors import DeviceError, DeviceTimeout, InvalidInput
 from shared.signals import Quality, Reading, SignalValue, Value
 
 __all__ = ["ModbusConnector", "check", "connector"]
+
+R = TypeVar("R")
 
 
 def check(setup: Setup) -> None:
@@ -66,8 +68,7 @@ class ModbusConnector(Connector):
         """Write one signal and read it back. Never repeated by itself. See :meth:`Connector.write`."""
         signal = self._writable(key)
         words = words_of(signal, value, self._plan.options.temperature_unit)
-        async with self._turn(lines().of(self._plan.place.line)) as talk:
-            return await write_signal(talk, signal, words)
+        return await self._converse(self._line(), lambda talk: write_signal(talk, signal, words))
 
     async def close(self) -> None:
         """Close the pool if it was made for this connector alone. Lines close by themselves."""
@@ -75,31 +76,46 @@ class ModbusConnector(Connector):
             await self._setup.http.close()
 
     async def _read(self, *, insist: bool) -> Reading:
-        line = lines().of(self._plan.place.line)
+        line = self._line()
         begun = self._setup.clock.now()
-        failed = Reading(self._setup.equipment_id, begun, {}, Quality.BAD)
         try:
             if not insist:
                 self._respect_quarantine(line)
-            async with self._turn(line) as talk:
-                # Behind a busy line it is read later than it was asked for.
-                begun, started = self._setup.clock.now(), line.now
-                values = await read_signals(talk)
-                elapsed = (line.now - started) * 1000
+            return await self._converse(line, self._reading)
         except DeviceError as err:
-            return replace(failed, reason=err.detail, error_code=err.code, retry_after_seconds=err.retry_after)
-        quality = worst([value.quality for value in values.values()])
-        return replace(failed, at=begun, values=values, quality=quality, response_ms=round(elapsed, 3))
+            return Reading(
+                self._setup.equipment_id,
+                begun,
+                {},
+                Quality.BAD,
+                err.detail,
+                err.code,
+                retry_after_seconds=err.retry_after,
+            )
 
-    @asynccontextmanager
-    async def _turn(self, line: Line) -> AsyncIterator[Talk]:
-        """The line for ourselves, within the deadline. Raises ``DeviceError``."""
+    async def _reading(self, talk: Talk) -> Reading:
+        # Behind a busy line it is read later than it was asked for.
+        begun, started = self._setup.clock.now(), talk.line.now
+        values = await read_signals(talk)
+        elapsed = (talk.line.now - started) * 1000
+        quality = worst([value.quality for value in values.values()])
+        return Reading(self._setup.equipment_id, begun, values, quality, response_ms=round(elapsed, 3))
+
+    def _line(self) -> Line:
+        return lines().of(self._plan.place.line)
+
+    async def _converse(self, line: Line, speak: Callable[[Talk], Awaitable[R]]) -> R:
+        """Have the line for ourselves, within the deadline. Raises ``DeviceError``."""
         options = self._plan.options
         waiting = True
         try:
-            async with asyncio.timeout(options.timeout), line.turn(keep_open=options.keep_open):
+            async with asyncio.timeout(options.timeout):
+                await line.take()
                 waiting = False
-                yield Talk(self._plan, line, self._setup.http.targets, self._setup.clock)
+                try:
+                    return await speak(Talk(self._plan, line, self._setup.http.targets, self._setup.clock))
+                finally:
+                    line.leave(keep_open=options.keep_open)
         except TimeoutError:
             raise too_late(self._plan, waiting=waiting) from None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.connectors.modbus_address import Table
+from shared.connectors.modbus_decode import Decoder, decoder
 
 if TYPE_CHECKING:
     from shared.connectors.modbus_plan import ModbusSignal
@@ -27,6 +28,8 @@ class Block:
     start: int
     count: int
     signals: tuple[ModbusSignal, ...]
+    decoders: tuple[Decoder, ...]
+    """Of the signals, one each."""
 
     @property
     def span(self) -> tuple[Table, int, int]:
@@ -71,4 +74,5 @@ def _fits(waiting: Sequence[ModbusSignal], signal: ModbusSignal, max_gap: int, m
 def _block(signals: Sequence[ModbusSignal]) -> Block:
     first = signals[0].address
     end = max(one.address.end for one in signals)
-    return Block(first.table, first.start, end - first.start, tuple(signals))
+    decoders = tuple(decoder(one.address, first.start) for one in signals)
+    return Block(first.table, first.start, end - first.start, tuple(signals), decoders)

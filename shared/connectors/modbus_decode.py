@@ -8,12 +8,15 @@ register, DCBA both. pymodbus knows only the first two (reference/equipment.md s
 from __future__ import annotations
 
 import math
+import operator
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from shared.connectors.modbus_address import ModbusAddress, Order
 
-__all__ = ["decode", "encode", "limits"]
+__all__ = ["Decoder", "decode", "decoder", "encode", "limits"]
+
+Decoder = Callable[[Sequence[int]], bool | int | float | str]
 
 _FORMATS = {
     "int16": ">h",
@@ -29,16 +32,48 @@ _FORMATS = {
 
 def decode(address: ModbusAddress, words: Sequence[int]) -> bool | int | float | str:
     """The value in these registers (or the one coil) at ``address``."""
+    return decoder(address, address.start)(words)
+
+
+def decoder(address: ModbusAddress, start: int) -> Decoder:
+    """What takes the value at ``address`` out of the answer to a request from ``start``; worked out once."""
+    at = address.start - start
     if address.is_bits:
-        return bool(words[0])
-    data = _swapped(struct.pack(f">{len(words)}H", *words), address.order)
+        return lambda words: bool(words[at])
+    swapped = address.order in ("BADC", "DCBA")
     if address.type == "bit":
-        return bool(int.from_bytes(data, "big") >> address.bit & 1)
+        mask = 1 << (address.bit ^ 8 if swapped else address.bit)
+        return lambda words: words[at] & mask != 0
     if address.type == "string":
-        text = data[: address.length].split(b"\0", 1)[0]
-        return text.decode("utf-8", "replace").strip()
-    value: int | float = struct.unpack(_FORMATS[address.type], data)[0]
-    return _shortest(value) if address.type == "float32" else value
+        return lambda words: _text(words[at : at + address.count], address)
+    if address.type == "uint16" and not swapped:
+        return lambda words: words[at]
+    return _number(address, at)
+
+
+def _number(address: ModbusAddress, at: int) -> Decoder:
+    count = address.count
+    # Bytes swapped in every register is what little-endian packing does; registers swapped is another order of them.
+    pack = struct.Struct(("<" if address.order in ("BADC", "DCBA") else ">") + f"{count}H").pack
+    unpack = struct.Struct(_FORMATS[address.type]).unpack
+    places = list(range(at, at + count))
+    if address.order in ("CDAB", "DCBA"):
+        places.reverse()
+    pick = operator.itemgetter(*places)
+
+    def whole(words: Sequence[int]) -> int | float:
+        found: int | float = unpack(pack(*pick(words)))[0]
+        return found
+
+    if count == 1:
+        place = places[0]
+        return lambda words: unpack(pack(words[place]))[0]
+    return (lambda words: _shortest(whole(words))) if address.type == "float32" else whole
+
+
+def _text(words: Sequence[int], address: ModbusAddress) -> str:
+    data = _swapped(struct.pack(f">{len(words)}H", *words), address.order)
+    return data[: address.length].split(b"\0", 1)[0].decode("utf-8", "replace").strip()
 
 
 def encode(address: ModbusAddress, value: float | str) -> list[int]:

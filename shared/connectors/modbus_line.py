@@ -8,8 +8,6 @@ reading itself (docs/performance.md). What is kept is never trusted: it is repla
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -69,9 +67,8 @@ class Line:
         """Nobody speaks, nothing is open."""
         return self.connection is None and not self._turns.locked() and not self._waiting
 
-    @asynccontextmanager
-    async def turn(self, *, keep_open: bool | None) -> AsyncIterator[None]:
-        """Wait for the line and have it alone. First come, first served.
+    async def take(self) -> None:
+        """Wait for the line and have it alone, until :meth:`leave`. First come, first served.
 
         Raises:
             DeviceError: while we waited, somebody before us found that the line cannot be opened.
@@ -82,14 +79,15 @@ class Line:
             await self._turns.acquire()
         finally:
             self._waiting -= 1
-        try:
-            if self._failure is not None and self._failure.at > asked_at:
-                raise type(self._failure.error)(self._failure.error.detail)
-            self._often = self.now - self.used_at < KEEP_SECONDS
-            yield
-        finally:
-            self._put_down(keep_open)
+        if self._failure is not None and self._failure.at > asked_at:
             self._turns.release()
+            raise type(self._failure.error)(self._failure.error.detail)
+        self._often = self.now - self.used_at < KEEP_SECONDS
+
+    def leave(self, *, keep_open: bool | None) -> None:
+        """Let the next one have it."""
+        self._put_down(keep_open)
+        self._turns.release()
 
     def failed(self, error: DeviceError) -> None:
         """It could not be opened: those who wait already need not try again, each for as long."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,10 @@ from shared.connectors.modbus_blocks import Block, blocks_of
 from shared.connectors.modbus_config import ModbusConfig, ModbusOptions
 from shared.connectors.modbus_place import Place, place_of
 from shared.connectors.profiles import Profile
+from shared.connectors.values import reader
 from shared.errors import FieldProblem, InvalidInput
 from shared.outgoing.targets import TargetPolicy
+from shared.signals import SignalValue
 
 __all__ = ["ModbusPlan", "ModbusSignal", "plan"]
 
@@ -29,6 +31,8 @@ class ModbusSignal:
     key: str
     spec: SignalSpec
     address: ModbusAddress
+    value: Callable[[Any], SignalValue]
+    """From what was decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ def _signals(options: ModbusOptions, equipment_id: str) -> tuple[ModbusSignal, .
             continue
         if problem := _problem(spec, address, options):
             problems.append(FieldProblem(f"additional_config.{place}", problem))
-        found.append(ModbusSignal(canonical_key(key), spec, address))
+        name = canonical_key(key)
+        found.append(ModbusSignal(name, spec, address, reader(name, spec, temperature_unit=options.temperature_unit)))
     if problems:
         raise InvalidInput("; ".join(f"{p.field}: {p.problem}" for p in problems[:5]) + ".", problems=problems)
     return tuple(found)

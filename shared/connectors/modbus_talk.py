@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from shared.clock import Clock
 from shared.connectors.modbus_blocks import Block
-from shared.connectors.modbus_decode import decode
 from shared.connectors.modbus_errors import cannot_open, ended, refusal, refused_everything
 from shared.connectors.modbus_line import Line
 from shared.connectors.modbus_outcome import ADDRESS_CODES, GATEWAY_CODES, Garbled, Lost, NoAnswer, Outcome, Refused
 from shared.connectors.modbus_place import NetworkPlace
 from shared.connectors.modbus_plan import ModbusPlan
-from shared.connectors.values import bad, value_of
+from shared.connectors.values import bad
 from shared.errors import DeviceConnectionError, DeviceError, DeviceNotSupported, UnsafeTarget
 from shared.outgoing.targets import NameNotFound, TargetPolicy
 from shared.signals import SignalValue
@@ -196,12 +195,8 @@ async def read_signals(talk: Talk) -> dict[str, SignalValue]:
             break
         else:
             answered = True
-            for signal in block.signals:
-                at = signal.address.start - block.start
-                raw = decode(signal.address, words[at : at + signal.address.count])
-                found[signal.key] = value_of(
-                    signal.key, raw, signal.spec, temperature_unit=plan.options.temperature_unit
-                )
+            for signal, take in zip(block.signals, block.decoders, strict=True):
+                found[signal.key] = signal.value(take(words))
     if not answered and refusals:
         raise refused_everything(plan, *refusals[0])
     return {signal.key: found[signal.key] for signal in plan.signals}

@@ -35,7 +35,12 @@ logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
 _transactions = itertools.cycle(range(1, 60_000, 997))
 """Where each connection begins to number its requests: a gateway that mixes up connections is found out."""
 
-_READS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
+_READS: dict[Table, tuple[int, str]] = {
+    "coil": (1, "read_coils"),
+    "discrete": (2, "read_discrete_inputs"),
+    "holding": (3, "read_holding_registers"),
+    "input": (4, "read_input_registers"),
+}
 
 
 class ModbusConnection:
@@ -134,14 +139,9 @@ class ModbusConnection:
             NoAnswer, Lost, Garbled: nothing usable came; the connection is of no more use.
             Refused: the device says no.
         """
-        client = self._client
-        ask: Any = {
-            "coil": client.read_coils,
-            "discrete": client.read_discrete_inputs,
-            "input": client.read_input_registers,
-            "holding": client.read_holding_registers,
-        }[table]
-        answer = await self._ask(lambda: ask(start, count=count, device_id=unit), _READS[table], seconds)
+        function, name = _READS[table]
+        ask = getattr(self._client, name)
+        answer = await self._ask(lambda: ask(start, count=count, device_id=unit), function, seconds)
         if table in ("coil", "discrete"):
             if len(answer.bits) != (count + 7) // 8 * 8:
                 raise Garbled(f"it sent {len(answer.bits)} bits where {count} were asked for")

@@ -11,7 +11,6 @@ from shared.connectors.modbus_errors import refusal
 from shared.connectors.modbus_outcome import Refused
 from shared.connectors.modbus_plan import ModbusSignal
 from shared.connectors.modbus_talk import Ask, Talk
-from shared.connectors.values import value_of
 from shared.errors import DeviceError, DeviceProtocolError, InvalidInput
 from shared.signals import Quality, SignalValue, Value
 
@@ -67,7 +66,7 @@ async def write_signal(talk: Talk, signal: ModbusSignal, words: Sequence[int]) -
         ) from None
     except DeviceError as err:
         raise type(err)(f"{signal.key} was written, and reading it back failed: {err.detail}") from None
-    read = value_of(signal.key, decode(address, there), signal.spec, temperature_unit=plan.options.temperature_unit)
+    read = signal.value(decode(address, there))
     if _same(address, words, there):
         return read
     return SignalValue(

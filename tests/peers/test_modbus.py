@@ -15,7 +15,7 @@ from shared.connectors import Connector, Connectors
 from shared.errors import DeviceProtocolError
 from shared.outgoing.http import OutgoingHttp
 from shared.outgoing.targets import TargetPolicy
-from shared.signals import Quality, Reading
+from shared.signals import Quality, Reading, Value
 from tests.peers.conftest import ScriptedServer
 from tests.peers.modbus_servers import SerialLine, build_libmodbus, libmodbus, modbus_serial
 from tests.peers.tcp_proxy import TcpProxy
@@ -149,13 +149,14 @@ async def test_writing_to_libmodbus(world: World, oven: ScriptedServer) -> None:
         "nowhere": {"at": "holding:500", "writable": True},
     }
     connector = world.open(oven.ready["port"], signals)
-    for key, value in {
+    orders: dict[str, Value] = {
         "temperature.setpoint": 230.5,
         "speed": -12.75,
         "program": "RYE",
         "steam": True,
         "valve": True,
-    }.items():
+    }
+    for key, value in orders.items():
         back = await connector.write(key, value)
         assert (back.value, back.quality) == (value, Quality.GOOD), key
     signals.pop("nowhere")

@@ -11,12 +11,18 @@ from shared.connectors.mapping import SignalSpec
 from shared.connectors.modbus_address import ModbusAddress, parse_address
 from shared.connectors.modbus_blocks import MAX_BITS, Block, blocks_of
 from shared.connectors.modbus_plan import ModbusSignal
+from shared.connectors.values import reader
 
 KINDS = ("int16", "float32", "float64", "string10", "bit3")
 
 
+def _made(key: str, address: ModbusAddress) -> ModbusSignal:
+    spec = SignalSpec(at="x")
+    return ModbusSignal(key, spec, address, reader(key, spec))
+
+
 def _signal(at: str, key: str = "x") -> ModbusSignal:
-    return ModbusSignal(key, SignalSpec(at=at), parse_address(at))
+    return _made(key, parse_address(at))
 
 
 def _addresses() -> st.SearchStrategy[ModbusAddress]:
@@ -27,7 +33,7 @@ def _addresses() -> st.SearchStrategy[ModbusAddress]:
 
 
 SIGNALS = st.lists(_addresses(), min_size=1, max_size=60).map(
-    lambda found: [ModbusSignal(f"s{n}", SignalSpec(at="x"), address) for n, address in enumerate(found)]
+    lambda found: [_made(f"s{n}", address) for n, address in enumerate(found)]
 )
 
 
