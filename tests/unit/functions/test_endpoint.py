@@ -389,6 +389,6 @@ async def test_workers_carry_a_correlation_id_and_a_past_due_flag(house: Service
     class Timer:
         past_due = True
 
-    await plan(Timer())  # type: ignore[arg-type]
+    await plan(Timer())
     assert seen[0][0] is True
     assert len(seen[0][1]) == 32
