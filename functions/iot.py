@@ -68,7 +68,7 @@ async def configure_iot(call: Call) -> Answer:
     if tested is not None:
         await house.health.note_test(equipment_id, tested)
         if tested.success and equipment.iot_enabled and equipment.supports_realtime:
-            await _read_soon(house, equipment_id)
+            await read_soon(house, equipment_id)
     body = {
         "success": True,
         "message": _saved(tested),
@@ -78,7 +78,7 @@ async def configure_iot(call: Call) -> Answer:
     return Answer(body, headers={"ETag": f'"{etag}"'})
 
 
-async def _read_soon(house: Services, equipment_id: str) -> None:
+async def read_soon(house: Services, equipment_id: str) -> None:
     """The configuration is saved; a queue that is away must not make that look like a failure."""
     try:
         await house.polling.soon(equipment_id)

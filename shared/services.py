@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shared.blobs import BlobStore
     from shared.callbacks.delivery import Deliveries
     from shared.callbacks.registry import Callbacks
+    from shared.collection.control import RemoteControl
     from shared.collection.health import ConnectionHealth
     from shared.collection.ingest import Ingest
     from shared.collection.poll import Polling
@@ -378,6 +379,19 @@ class Services:
             self.connectors,
             self.health,
             self.ingest,
+            self.clock,
+            deadline_seconds=self.settings.poll_deadline_seconds,
+        )
+
+    @cached_property
+    def control(self) -> RemoteControl:
+        """Writing to machines."""
+        from shared.collection.control import RemoteControl
+
+        return RemoteControl(
+            self.equipment,
+            self.connectors,
+            self.audit,
             self.clock,
             deadline_seconds=self.settings.poll_deadline_seconds,
         )

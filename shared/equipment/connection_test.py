@@ -50,7 +50,7 @@ class ConnectionTester:
         async def ask(connector: Connector) -> ConnectionTest:
             return await connector.test_connection()
 
-        return await self._ask(equipment, config, ask, _failed)
+        return await self.ask(equipment, config, ask, _failed)
 
     async def capabilities(self, equipment: Equipment, config: Mapping[str, Any]) -> Capabilities | ConnectionTest:
         """What the device can tell, or the test that failed. Raises ``InvalidInput`` as :meth:`test`."""
@@ -58,7 +58,7 @@ class ConnectionTester:
         async def ask(connector: Connector) -> Capabilities | ConnectionTest:
             return await connector.get_capabilities()
 
-        return await self._ask(equipment, config, ask, _failed)
+        return await self.ask(equipment, config, ask, _failed)
 
     async def discover(self, equipment: Equipment, config: Mapping[str, Any]) -> Discovery | ConnectionTest:
         """What there is at the device's address, or why it could not be asked. Raises ``InvalidInput``."""
@@ -66,7 +66,7 @@ class ConnectionTester:
         async def ask(connector: Connector) -> Discovery | ConnectionTest:
             return await connector.discover(self.deadline_seconds * 0.9)
 
-        return await self._ask(equipment, config, ask, _failed)
+        return await self.ask(equipment, config, ask, _failed)
 
     async def certificate(self, equipment: Equipment, config: Mapping[str, Any]) -> ServerCertificate | ConnectionTest:
         """The certificate that the device shows, or why it could not be asked. Raises ``InvalidInput``."""
@@ -74,15 +74,26 @@ class ConnectionTester:
         async def ask(connector: Connector) -> ServerCertificate | ConnectionTest:
             return await connector.shown_certificate()
 
-        return await self._ask(equipment, config, ask, _failed)
+        return await self.ask(equipment, config, ask, _failed)
 
-    async def _ask(
+    async def ask(
         self,
         equipment: Equipment,
         config: Mapping[str, Any],
         ask: Callable[[Connector], Awaitable[R]],
         failed: Callable[[str, str, float | None], R],
     ) -> R:
+        """Open the device, ``ask`` it, close it, before the deadline.
+
+        Args:
+            equipment: whose connection.
+            config: as for :meth:`test`.
+            ask: what to do with it.
+            failed: makes the answer of a device's problem: ``DeviceError.code``, sentence, milliseconds.
+
+        Raises:
+            InvalidInput: as :meth:`test`, or by ``ask``.
+        """
         protocol = equipment.protocol or ""
         connector = self.connectors.open(protocol=protocol, equipment_id=equipment.id, config=dict(config))
         begun = monotonic()
@@ -102,8 +113,8 @@ class ConnectionTester:
             return failed(error.code, error.detail, None)
         except Exception as error:
             # Whatever a connector stumbles over is the outcome of the test; a person is waiting for it.
-            log.exception("Testing %s failed unexpectedly", equipment.id)
-            return failed("device_error", f"The test failed unexpectedly ({type(error).__name__}); see the log.", None)
+            log.exception("Asking %s failed unexpectedly", equipment.id)
+            return failed("device_error", f"Asking it failed unexpectedly ({type(error).__name__}); see the log.", None)
 
     async def _give_up(
         self, equipment: Equipment, task: asyncio.Task[R], failed: Callable[[str, str, float | None], R], ms: float
@@ -113,7 +124,7 @@ class ConnectionTester:
         if done and not task.cancelled():
             task.exception()  # looked at: how it ended no longer matters
         elif not done:
-            log.error("A test of %s does not end although it was cancelled; it is left behind", equipment.id)
+            log.error("A conversation with %s does not end although it was cancelled; it is left behind", equipment.id)
             _left_behind.add(task)
             task.add_done_callback(_ended)
         detail = (
