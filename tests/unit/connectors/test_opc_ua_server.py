@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from asyncua import ua
+from asyncua.common.connection import SecureConnection, TransportLimits
 from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.crypto.security_policies import SecurityPolicyNone
 from asyncua.server.server import Server
 from asyncua.server.user_managers import UserManager
+from asyncua.ua.ua_binary import struct_to_binary, uatcp_to_binary
 
 from shared.clock import SystemClock
 from shared.connectors import Connector, Connectors
@@ -224,3 +227,29 @@ async def test_what_the_work_raises_comes_out() -> None:
 
     with pytest.raises(ValueError, match="so"):
         await bounded(fails(), 1, lambda: None)
+
+
+async def test_the_reason_of_a_refused_channel_is_kept(connectors: Connectors) -> None:
+    """asyncua answers it with an empty AssertionError and keeps the reason to itself."""
+    untyped: Any = ua  # asyncua is typed in parts
+    kinds = untyped.MessageType
+    fault = ua.ServiceFault()
+    fault.ResponseHeader.ServiceResult = ua.StatusCode(untyped.StatusCodes.BadTcpServerTooBusy)
+    channel = SecureConnection(
+        SecurityPolicyNone(),  # type: ignore[no-untyped-call]
+        TransportLimits(65_535, 65_535, 0, 0),
+    )
+
+    async def refuses(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65_536)
+        writer.write(uatcp_to_binary(kinds.Acknowledge, ua.Acknowledge()))
+        await reader.read(65_536)
+        answer = channel.message_to_binary(struct_to_binary(fault), message_type=kinds.SecureOpen, request_id=1)
+        writer.write(answer)
+        await reader.read(65_536)
+        writer.close()
+
+    server = await asyncio.start_server(refuses, "127.0.0.1", 0)
+    async with server:
+        reading = await opened(connectors, server.sockets[0].getsockname()[1]).get_current_reading()
+    assert (reading.error_code, "too busy" in str(reading.reason)) == ("throttled", True), reading.reason
