@@ -32,14 +32,14 @@ async def health_ready(call: Call) -> Answer:
     Anybody sees which it is and what to do, in words that name settings and roles. Names of accounts and machines, and
     which credentials expire soon, are for who may look into the app, and for everybody on a loopback host.
     """
-    details = await _may_see_details(call)
+    details = await may_see_details(call)
     found = await call.services.readiness.check(details=details)
     if found["status"] == "ready":
         return Answer(found)
     return Answer(found, 503, {"Retry-After": "5"})
 
 
-async def _may_see_details(call: Call) -> bool:
+async def may_see_details(call: Call) -> bool:
     try:
         async with asyncio.timeout(IDENTIFY_SECONDS):
             caller = await call.services.access.identify(call.headers, key_checked=False)

@@ -80,6 +80,10 @@ _ELSEWHERE = {
     "website_hostname": "the platform sets it",
     "website_auth_enabled": "the platform sets it where sign-in is on",
     "serves_loopback": "not set",
+    **dict.fromkeys(
+        ("hub_url", "relay_id", "relay_token", "relay_cors_origins", "spool_max_mb", "spool_max_days"),
+        "not set: for relays",
+    ),
 }
 
 

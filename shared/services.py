@@ -43,10 +43,12 @@ if TYPE_CHECKING:
     from shared.outgoing.http import OutgoingHttp
     from shared.outgoing.targets import TargetPolicy
     from shared.platforms.force_bridge.lan import LanNotifications
+    from shared.platforms.operations1.local_requests import LocalRequests
     from shared.platforms.operations1.requests import ExternalRequests
     from shared.readiness import Readiness
     from shared.relay.hub import RelayHub
     from shared.relay.hub_registry import Relays
+    from shared.relay.plant_relay import PlantRelay
     from shared.secrets import Vault
     from shared.secrets.expiry import ExpiryWatch
     from shared.settings import Settings
@@ -68,7 +70,7 @@ class Services:
 
     async def close(self) -> None:
         """Let go of connections and files, as far as they were opened. Never needed for durability."""
-        for name in ("connectors", "http", "vault", "anchor_blobs", "_queue", "store", "identity"):
+        for name in ("plant", "connectors", "http", "vault", "anchor_blobs", "_queue", "store", "identity"):
             if name in self.__dict__:
                 await self.__dict__[name].close()
 
@@ -433,36 +435,9 @@ class Services:
     @cached_property
     def plant(self) -> PlantRelay:
         """The relay that this process is, in the relay app."""
-        from shared.relay.plant_relay import PlantRelay, RelayIdentity
+        from shared.relay.plant_start import plant_relay
 
-        settings = self.settings
-        needed = {"HUB_URL": settings.hub_url, "RELAY_ID": settings.relay_id, "RELAY_TOKEN": settings.relay_token}
-        identity = RelayIdentity(
-            relay_id=settings.relay_id,
-            folder=settings.data_dir / "relay",
-            spool_max_bytes=settings.spool_max_mb * 1024 * 1024,
-            spool_max_days=settings.spool_max_days,
-            missing=tuple(name for name, value in needed.items() if not value),
-        )
-        return PlantRelay(
-            identity,
-            self.clock,
-            connectors=lambda: self.connectors,
-            vault=lambda: self.vault,
-            uplink=self._uplink,
-        )
-
-    def _uplink(self) -> Uplink:
-        from shared.outgoing.http import OutgoingHttp
-        from shared.outgoing.targets import TargetPolicy
-        from shared.relay.http_uplink import HttpUplink
-
-        settings = self.settings
-        # Where the hub is was configured by who runs the relay, not said by a caller: it may be private.
-        policy = TargetPolicy(allow_private=True, allow_http=settings.hub_url.startswith("http://"))
-        return HttpUplink(
-            OutgoingHttp(policy), hub_url=settings.hub_url, relay_id=settings.relay_id, token=settings.relay_token
-        )
+        return plant_relay(self.settings, self.clock, connectors=lambda: self.connectors, vault=lambda: self.vault)
 
     # Floor 6: platforms ------------------------------------------------------------------------------------------
 
@@ -472,6 +447,13 @@ class Services:
         from shared.platforms.operations1.requests import ExternalRequests
 
         return ExternalRequests(self.store, self.readings, self.equipment, self.audit, self.inbox, self.clock)
+
+    @cached_property
+    def local_requests(self) -> LocalRequests:
+        """The same on a relay, without the hub."""
+        from shared.platforms.operations1.local_requests import LocalRequests
+
+        return LocalRequests(self.plant.request_profile, self.plant.latest, self.clock)
 
 
 _services: Services | None = None

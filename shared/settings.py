@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -68,6 +69,36 @@ class Settings(BaseModel):
         False, description="Set by `python -m local` when it is bound to a loopback address; never set it by hand."
     )
 
+    hub_url: str = Field(
+        "",
+        description="On a relay: where its hub is, e.g. https://ovenbridge.example.com. It may be a private address. "
+        "Danger with http://: readings and RELAY_TOKEN travel in the clear.",
+    )
+    relay_id: str = Field(
+        "", pattern=r"^([a-z0-9][a-z0-9-]{0,39})?$", description="On a relay: its id, as registered at the hub."
+    )
+    relay_token: str = Field(
+        "",
+        repr=False,
+        description="On a relay: its token, which the hub showed when the relay was registered. Danger: a secret; "
+        "whoever has it can send readings in the name of this relay.",
+    )
+    relay_cors_origins: str = Field(
+        "",
+        description="On a relay: origins whose web pages may ask /local/requests, e.g. "
+        "https://bakery.operations1.app, separated by commas. Never `*`.",
+    )
+    spool_max_mb: int = Field(
+        1024,
+        ge=1,
+        le=1_000_000,
+        description="On a relay: readings that wait for the hub may take so many megabytes of its disk. Beyond it the "
+        "oldest history is dropped and counted, alarms never.",
+    )
+    spool_max_days: int = Field(
+        30, ge=1, le=3650, description="On a relay: readings that wait for the hub are dropped after so long, in days."
+    )
+
     cosmos_database: str = Field(
         "ovenbridge", pattern=r"^[A-Za-z0-9_-]{1,255}$", description="Name of the database in the Cosmos DB account."
     )
@@ -88,6 +119,24 @@ class Settings(BaseModel):
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("write a full address such as https://ovenbridge.example.com")
         return value.rstrip("/")
+
+    @field_validator("hub_url")
+    @classmethod
+    def _hub(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", value):
+            raise ValueError("write the hub's address such as https://ovenbridge.example.com, without user or query")
+        return value.rstrip("/")
+
+    @field_validator("relay_cors_origins")
+    @classmethod
+    def _exact_origins(cls, value: str) -> str:
+        origins = [part.strip() for part in value.split(",") if part.strip()]
+        for origin in origins:
+            if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", origin):
+                raise ValueError(
+                    "write exact origins such as https://bakery.example.com, in lower case, no path, no `*`"
+                )
+        return ",".join(origins)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

@@ -28,6 +28,10 @@ UNSET = {
     "WEBSITE_HOSTNAME": "the platform sets it",
     "WEBSITE_AUTH_ENABLED": "the platform sets it where sign-in is on",
     "SERVES_LOOPBACK": "`python -m local` sets it",
+    **dict.fromkeys(
+        ("HUB_URL", "RELAY_ID", "RELAY_TOKEN", "RELAY_CORS_ORIGINS", "SPOOL_MAX_MB", "SPOOL_MAX_DAYS"),
+        "for relays, which stand in plants; the hub reads none of them",
+    ),
 }
 """Settings that the templates leave alone, and why."""
 

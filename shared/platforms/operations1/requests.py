@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from shared import json_text
 from shared.audit import AuditLog
@@ -19,11 +19,11 @@ from shared.platforms.operations1.judgement import TagAnswer, judge
 from shared.platforms.operations1.payload import Asked, read_payload
 from shared.platforms.operations1.profile import RequestProfile, TagSource
 from shared.platforms.operations1.profiles import RequestProfiles
-from shared.signals import SignalValue
+from shared.signals import Reading, SignalValue
 from shared.storage import DocumentStore
 from shared.telemetry.readings import Readings
 
-__all__ = ["ExternalRequests", "NoUsableValue", "Reply"]
+__all__ = ["Considered", "ExternalRequests", "LatestValues", "NoUsableValue", "Reply", "consider"]
 
 log = logging.getLogger("ovenbridge.requests")
 
@@ -73,58 +73,97 @@ class ExternalRequests:
             NoUsableValue: a value is too old, bad or missing, and the profile wants that said.
         """
         profile = await self.profiles.current(profile_id)
-        asked = read_payload(json_text.load_foreign(raw))
-        wanted = _wanted(profile_id, profile, asked)
-        answers = await self._look_up(wanted, accept_uncertain=profile.accept_uncertain)
-        unanswered = {tag: a.reason or "There is no value." for tag, a in answers.items() if not a.usable}
-        refused = NoUsableValue(unanswered) if unanswered and profile.missing == "error" else None
-        body = None if refused else _written(profile, answers)
+        considered = await consider(profile_id, profile, raw, self._readings, self._clock)
+        asked, reply = considered.asked, considered.reply
         if profile.keep_requests:
+            effect = {
+                "answer": None if considered.refused else reply.body,
+                "unanswered": reply.unanswered,
+                "report": asked.report_id,
+                "order": asked.order_id,
+            }
             await self._inbox.keep(
-                f"request-{profile_id}",
-                raw,
-                headers,
-                event=asked.realm or "external-request",
-                effect={"answer": body, "unanswered": unanswered, "report": asked.report_id, "order": asked.order_id},
+                f"request-{profile_id}", raw, headers, event=asked.realm or "external-request", effect=effect
             )
-        if unanswered:
-            log.warning("The request profile %s has no usable value for: %s", profile_id, ", ".join(unanswered))
-        if refused:
-            raise refused
-        return Reply(body, unanswered)
+        return considered.given()
 
-    async def _look_up(self, wanted: Mapping[str, TagSource], *, accept_uncertain: bool) -> dict[str, TagAnswer]:
-        """All machines at once, each read once, however many tags are about it."""
-        by_machine: dict[str, list[str]] = {}
-        for tag, source in wanted.items():
-            by_machine.setdefault(source.equipment_id, []).append(tag)
-        parts = await asyncio.gather(
-            *(
-                self._look_up_machine(machine, {tag: wanted[tag] for tag in tags}, accept_uncertain)
-                for machine, tags in by_machine.items()
-            )
+
+class LatestValues(Protocol):
+    """Where values come from: the store of the hub, or a relay's own last readings."""
+
+    async def latest(self, equipment_id: str) -> Reading | None:
+        """The newest reading, failed ones included."""
+        ...
+
+    async def latest_value(self, equipment_id: str, signal: str) -> tuple[SignalValue, datetime] | None:
+        """The newest value of a signal with its time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A request, and what can be said to it."""
+
+    asked: Asked
+    reply: Reply
+    refused: NoUsableValue | None
+
+    def given(self) -> Reply:
+        """The reply. Raises ``NoUsableValue`` where the profile wants that said."""
+        if self.refused is not None:
+            raise self.refused
+        return self.reply
+
+
+async def consider(
+    profile_id: str, profile: RequestProfile, raw: bytes, readings: LatestValues, clock: Clock
+) -> Considered:
+    """What is asked, and what can be answered from these readings.
+
+    Raises:
+        InvalidInput: it is no JSON object, of a version that the profile refuses, or asks for nothing configured.
+    """
+    asked = read_payload(json_text.load_foreign(raw))
+    wanted = _wanted(profile_id, profile, asked)
+    answers = await _look_up(wanted, readings, clock, accept_uncertain=profile.accept_uncertain)
+    unanswered = {tag: a.reason or "There is no value." for tag, a in answers.items() if not a.usable}
+    if unanswered:
+        log.warning("The request profile %s has no usable value for: %s", profile_id, ", ".join(unanswered))
+    refused = NoUsableValue(unanswered) if unanswered and profile.missing == "error" else None
+    return Considered(asked, Reply(None if refused else _written(profile, answers), unanswered), refused)
+
+
+async def _look_up(
+    wanted: Mapping[str, TagSource], readings: LatestValues, clock: Clock, *, accept_uncertain: bool
+) -> dict[str, TagAnswer]:
+    """All machines at once, each read once, however many tags are about it."""
+    by_machine: dict[str, list[str]] = {}
+    for tag, source in wanted.items():
+        by_machine.setdefault(source.equipment_id, []).append(tag)
+    parts = await asyncio.gather(
+        *(
+            _look_up_machine(machine, {tag: wanted[tag] for tag in tags}, readings, clock, accept_uncertain)
+            for machine, tags in by_machine.items()
         )
-        found = {tag: answer for part in parts for tag, answer in part.items()}
-        return {tag: found[tag] for tag in wanted}
+    )
+    found = {tag: answer for part in parts for tag, answer in part.items()}
+    return {tag: found[tag] for tag in wanted}
 
-    async def _look_up_machine(
-        self, machine: str, tags: Mapping[str, TagSource], accept_uncertain: bool
-    ) -> dict[str, TagAnswer]:
-        reading = await self._readings.latest(machine)
-        now = self._clock.now()
-        answers: dict[str, TagAnswer] = {}
-        for tag, source in tags.items():
-            found: tuple[SignalValue, datetime] | None = None
-            if reading is not None and reading.values:
-                value = reading.values.get(source.signal)
-                # A pushed reading may tell of some signals only; the others stand in an earlier one.
-                found = (
-                    (value, reading.at)
-                    if value is not None
-                    else await self._readings.latest_value(machine, source.signal)
-                )
-            answers[tag] = judge(source, reading, found, now, accept_uncertain=accept_uncertain)
-        return answers
+
+async def _look_up_machine(
+    machine: str, tags: Mapping[str, TagSource], readings: LatestValues, clock: Clock, accept_uncertain: bool
+) -> dict[str, TagAnswer]:
+    reading = await readings.latest(machine)
+    now = clock.now()
+    answers: dict[str, TagAnswer] = {}
+    for tag, source in tags.items():
+        found: tuple[SignalValue, datetime] | None = None
+        if reading is not None and reading.values:
+            value = reading.values.get(source.signal)
+            # A pushed reading may tell of some signals only; the others stand in an earlier one.
+            found = (value, reading.at) if value is not None else await readings.latest_value(machine, source.signal)
+        answers[tag] = judge(source, reading, found, now, accept_uncertain=accept_uncertain)
+    return answers
 
 
 def _wanted(profile_id: str, profile: RequestProfile, asked: Asked) -> dict[str, TagSource]:

@@ -1,0 +1,42 @@
+"""From the settings of a relay to a relay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from shared.clock import Clock
+from shared.outgoing.http import OutgoingHttp
+from shared.outgoing.targets import TargetPolicy
+from shared.relay.http_uplink import HttpUplink
+from shared.relay.plant_relay import PlantRelay, RelayIdentity
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.connectors import Connectors
+    from shared.secrets import Vault
+
+__all__ = ["plant_relay"]
+
+
+def plant_relay(
+    settings: Settings, clock: Clock, *, connectors: Callable[[], Connectors], vault: Callable[[], Vault]
+) -> PlantRelay:
+    """The relay of this process; nothing is opened before it is kept running."""
+    needed = {"HUB_URL": settings.hub_url, "RELAY_ID": settings.relay_id, "RELAY_TOKEN": settings.relay_token}
+    identity = RelayIdentity(
+        relay_id=settings.relay_id,
+        folder=settings.data_dir / "relay",
+        spool_max_bytes=settings.spool_max_mb * 1024 * 1024,
+        spool_max_days=settings.spool_max_days,
+        missing=tuple(name for name, value in needed.items() if not value),
+    )
+
+    def uplink() -> HttpUplink:
+        # Where the hub is was configured by who runs the relay, not said by a caller: it may be private.
+        policy = TargetPolicy(allow_private=True, allow_http=settings.hub_url.startswith("http://"))
+        return HttpUplink(
+            OutgoingHttp(policy), hub_url=settings.hub_url, relay_id=settings.relay_id, token=settings.relay_token
+        )
+
+    return PlantRelay(identity, clock, connectors=connectors, vault=vault, uplink=uplink)
