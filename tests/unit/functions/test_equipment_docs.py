@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from shared.clock import ManualClock
+from shared.connectors.modbus_line import lines
 from shared.services import Services
 from tests.api import Api, ApiAnswer
+from tests.unit.connectors.modbus_device import Device
 from tests.unit.equipment.bench import Oven, oven
 
 DOC = Path(__file__).resolve().parents[3] / "docs" / "api-equipment.md"
 OVEN_URL = "http://127.0.0.1:8001"
+MODBUS = "127.0.0.1:5020"
 _FENCE = re.compile(r"^```(sh|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -92,20 +95,25 @@ def same_form(shown: Any, came: Any, place: str = "") -> None:
 
 async def test_the_page_is_true(api: Api, house: Services, clock: ManualClock) -> None:
     ran = 0
-    async with oven(
-        says={"temperature_zones": {"cabinet": 180, "core": 72}, "humidity": 65.0, "operational_status": "running"}
-    ) as there:
+    async with (
+        oven(
+            says={"temperature_zones": {"cabinet": 180, "core": 72}, "humidity": 65.0, "operational_status": "running"}
+        ) as there,
+        Device(registers={0: 1800, 1: 1795}) as deck,
+    ):
         variables = {"API": "http://127.0.0.1:7071/api/v1", "ETAG": ""}
         for example in examples():
             if "realtime-data" in str(example.words):
                 await poll_once(house, clock)
-            answer = await run(api, example.words, there, variables)
+            words = [word.replace(MODBUS, f"127.0.0.1:{deck.port}") for word in example.words]
+            answer = await run(api, words, there, variables)
             assert answer.status == example.status, (example.words, answer.body)
             if "/iot-config" in str(example.words):
                 variables["ETAG"] = answer.headers["etag"]
             if example.shown is not None:
                 same_form(example.shown, answer.json())
             ran += 1
+        lines().close()
     assert ran >= 15
 
 
