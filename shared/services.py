@@ -1,4 +1,4 @@
-"""The one place that decides which backend runs and who is plugged into whom.
+"""The one place that decides who is plugged into whom; ``backends.py`` decides which backend runs.
 
 Every service is built on first use, once per process, inside the running loop; heavy libraries are imported where
 they are needed. Handlers call :func:`services`; tests put their own in place with :func:`use`.
@@ -10,7 +10,7 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from shared.clock import Clock, SystemClock
+from shared.backends import Backends
 
 if TYPE_CHECKING:
     from shared.access.identify import Access
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from shared.audit.log import AuditLog
     from shared.audit.proof import AuditProof
     from shared.audit.shelf import AnchorShelf
-    from shared.azure_identity import AzureIdentity
-    from shared.blobs import BlobStore
     from shared.callbacks.delivery import Deliveries
     from shared.callbacks.registry import Callbacks
     from shared.collection.control import RemoteControl
@@ -37,23 +35,12 @@ if TYPE_CHECKING:
     from shared.inbox.hooks import Hooks
     from shared.inbox.service import Inbox
     from shared.inbox.sources import HookSources
-    from shared.messaging import Queue, QueueReceiver
-    from shared.messaging.service_bus import ServiceBusQueue
-    from shared.messaging.sqlite import SqliteQueue
-    from shared.outgoing.http import OutgoingHttp
-    from shared.outgoing.targets import TargetPolicy
     from shared.platforms.force_bridge.lan import LanNotifications
     from shared.platforms.operations1.local_requests import LocalRequests
     from shared.platforms.operations1.requests import ExternalRequests
-    from shared.readiness import Readiness
     from shared.relay.hub import RelayHub
     from shared.relay.hub_registry import Relays
     from shared.relay.plant_relay import PlantRelay
-    from shared.secrets import Vault
-    from shared.secrets.expiry import ExpiryWatch
-    from shared.settings import Settings
-    from shared.sqlite_file import SqliteFile
-    from shared.storage import DocumentStore
     from shared.telemetry.readings import Readings
 
 __all__ = ["Services", "services", "use"]
@@ -61,133 +48,14 @@ __all__ = ["Services", "services", "use"]
 log = logging.getLogger("ovenbridge.settings")
 
 
-class Services:
+class Services(Backends):
     """Everything a handler may need, plugged together."""
-
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        self.settings = settings
-        self.clock: Clock = clock or SystemClock()
 
     async def close(self) -> None:
         """Let go of connections and files, as far as they were opened. Never needed for durability."""
         for name in ("plant", "connectors", "http", "vault", "anchor_blobs", "_queue", "store", "identity"):
             if name in self.__dict__:
                 await self.__dict__[name].close()
-
-    # Floor 1: backends -------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _file(self) -> SqliteFile:
-        from shared.sqlite_file import SqliteFile
-
-        return SqliteFile.open(self.settings.data_dir / "ovenbridge.db")
-
-    @cached_property
-    def identity(self) -> AzureIdentity:
-        """Who we are in Azure."""
-        from shared.azure_identity import AzureIdentity
-
-        return AzureIdentity(self.settings.azure.client_id)
-
-    @cached_property
-    def store(self) -> DocumentStore:
-        """Documents."""
-        if self.settings.azure.cosmos.wanted:
-            from shared.storage.cosmos import CosmosStore
-
-            return CosmosStore(
-                self.settings.azure.cosmos, self.identity, database=self.settings.cosmos_database, clock=self.clock
-            )
-        from shared.storage.sqlite import SqliteStore
-
-        return SqliteStore(self._file, self.clock)
-
-    @cached_property
-    def _queue(self) -> ServiceBusQueue | SqliteQueue:
-        if self.settings.azure.service_bus.wanted:
-            from shared.messaging.service_bus import ServiceBusQueue
-
-            return ServiceBusQueue(
-                self.settings.azure.service_bus,
-                self.identity,
-                clock=self.clock,
-                transport=self.settings.service_bus_transport,
-            )
-        from shared.messaging.sqlite import SqliteQueue
-
-        return SqliteQueue(self._file, self.clock)
-
-    @property
-    def queue(self) -> Queue:
-        """Where messages are sent."""
-        return self._queue
-
-    @property
-    def receiver(self) -> QueueReceiver:
-        """Where the local host receives them. In Azure the Functions host does."""
-        return self._queue
-
-    @cached_property
-    def vault(self) -> Vault:
-        """Credentials."""
-        if self.settings.azure.key_vault.wanted:
-            from shared.secrets.key_vault import KeyVault
-
-            return KeyVault(self.settings.azure.key_vault, self.identity, clock=self.clock)
-        from shared.secrets.file_vault import FileVault
-
-        return FileVault(self.settings.data_dir / "vault", self.clock)
-
-    @cached_property
-    def anchor_blobs(self) -> BlobStore:
-        """Where the audit log's anchors are kept."""
-        if self.settings.azure.anchors.wanted:
-            from shared.blobs.blob_storage import BlobStorage
-
-            return BlobStorage(self.settings.azure.anchors, self.identity, container="audit-anchors")
-        from shared.blobs.files import BlobFiles
-
-        return BlobFiles(self.settings.data_dir / "audit-anchors")
-
-    @cached_property
-    def targets(self) -> TargetPolicy:
-        """Which addresses we connect to."""
-        from shared.outgoing.targets import TargetPolicy
-
-        return TargetPolicy(
-            allow_private=self.settings.allow_private_targets, allow_http=self.settings.allow_http_targets
-        )
-
-    @cached_property
-    def http(self) -> OutgoingHttp:
-        """All outgoing HTTP."""
-        from shared.outgoing.http import OutgoingHttp
-
-        return OutgoingHttp(self.targets)
-
-    @cached_property
-    def readiness(self) -> Readiness:
-        """Whether the backends can be used."""
-        from shared.readiness import Probe, Readiness
-
-        probes = {"settings": Probe(lambda: self.settings, "Check the settings.")}
-        if not self.settings.problem:
-            probes |= {
-                "store": Probe(lambda: self.store, "Check the document store: is it reachable, writable, not full?"),
-                "queue": Probe(lambda: self.queue, "Check the message queue: is it reachable, and may we send?"),
-                "vault": Probe(lambda: self.vault, "Check the vault: is it reachable, and may we read?"),
-                "anchors": Probe(
-                    lambda: self.anchor_blobs, "Check where audit anchors are kept: is it set, and may we read?"
-                ),
-            }
-        return Readiness(probes, show_details=self.settings.serves_loopback, expiring=self.expiring.known)
-
-    @cached_property
-    def expiring(self) -> ExpiryWatch:
-        """Which credentials in the vault end soon."""
-        from shared.secrets.expiry import ExpiryWatch
-
-        return ExpiryWatch(self.vault, self.clock)
 
     # Floor 2 -----------------------------------------------------------------------------------------------------
 

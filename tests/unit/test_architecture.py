@@ -28,6 +28,7 @@ FLOORS = {
     "events": 2,
     "connectors": 2,
     "audit": 2,
+    "backends": 2,
     "storage": 1,
     "messaging": 1,
     "secrets": 1,
