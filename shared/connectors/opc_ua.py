@@ -109,9 +109,13 @@ class OpcUaConnector(Connector):
         raw = raw_of(signal.key, value, spec, temperature_unit=unit)
 
         from shared.connectors.opc_ua_nodes import plain
-        from shared.connectors.opc_ua_write import same, write_node
+        from shared.connectors.opc_ua_write import Order, same, write_node
 
-        answer = await self._talk().run(lambda door: write_node(door, signal, raw), doing="write")
+        order = Order(signal.key)
+        try:
+            answer = await self._talk().run(lambda door: write_node(door, signal, raw, order), doing="write")
+        except DeviceError as err:
+            raise order.told(err) from err
         found = value_of(signal.key, plain(answer.Value), spec, temperature_unit=unit)
         if same(raw, answer) or found.quality is Quality.BAD:
             return found

@@ -28,6 +28,7 @@ from shared.errors import (
     DeviceNotSupported,
     DeviceProtocolError,
     DeviceTlsError,
+    InvalidInput,
 )
 from shared.outgoing.failures import explain
 
@@ -57,6 +58,7 @@ class Talk:
 
         Raises:
             DeviceError: whatever went wrong, in words.
+            InvalidInput: as ``use`` raises it.
             Unavailable: our own vault is away; that says nothing about the device.
         """
         allowed = seconds or self.plan.timeout_seconds
@@ -77,6 +79,9 @@ class Talk:
 
         try:
             result = await bounded(converse(), max(0.01, until - monotonic()), door.abort)
+        except InvalidInput:  # the caller's words, not the server's fault
+            await door.leave()
+            raise
         except Exception as err:
             raise await self._failed(err, door, addresses, allowed) from err
         await door.leave()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from asyncua import ua
@@ -14,7 +15,7 @@ from shared.connectors.opc_ua_session import Door
 from shared.connectors.opc_ua_status import reason_of
 from shared.errors import DeviceAuthenticationError, DeviceError, DeviceProtocolError, InvalidInput
 
-__all__ = ["same", "write_node"]
+__all__ = ["Order", "same", "write_node"]
 
 _WHOLE: dict[ua.VariantType, tuple[int, int]] = {
     ua.VariantType.SByte: (-(2**7), 2**7 - 1),
@@ -28,8 +29,27 @@ _WHOLE: dict[ua.VariantType, tuple[int, int]] = {
 }
 
 
-async def write_node(door: Door, signal: NodeSignal, raw: bool | float | str) -> ua.DataValue:
-    """Write ``raw`` and answer what the node says then.
+@dataclass(slots=True)
+class Order:
+    """How far an order came, for whoever has to tell a person when something went wrong."""
+
+    key: str
+    sent: bool = False
+    answered: bool = False
+
+    def told(self, err: DeviceError) -> DeviceError:
+        """The error with what it means for the order."""
+        if self.answered:
+            return type(err)(f"{self.key} was written, and reading it back failed: {err.detail}")
+        if self.sent:
+            return type(err)(
+                f"{err.detail} {self.key} may have been written all the same: read it before trying again."
+            )
+        return err
+
+
+async def write_node(door: Door, signal: NodeSignal, raw: bool | float | str, order: Order) -> ua.DataValue:
+    """Write ``raw``, note in ``order`` how far it came, and answer what the node says then.
 
     Raises:
         InvalidInput: the node takes no such value.
@@ -50,10 +70,13 @@ async def write_node(door: Door, signal: NodeSignal, raw: bool | float | str) ->
         raise InvalidInput(f"{signal.key} is a list at the server, which cannot be written.", field="signal")
     # Without times and status: many servers take a bare value only (OPC 10000-4 section 5.11.4).
     value = ua.DataValue(Value=ua.Variant(_typed(signal.key, raw, kind), kind), SourceTimestamp=None)
+    order.sent = True
     status = (await door.uaclient.session.write_attributes([node], [value], AttributeIds.Value))[0]
     name = ua.status_codes.get_name_and_doc(status.value)[0]
     if name.startswith("Bad"):
+        order.sent = False
         raise _refused(signal.key, name)
+    order.answered = True
     return (await read_all(door, [node]))[0]
 
 
