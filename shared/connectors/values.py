@@ -30,6 +30,7 @@ _NUMBER = re.compile(
 )
 NOT_FINITE = "the device says a number that is not finite"
 MAX_TEXT = 500
+MOST_WORDS = 64
 
 
 def is_temperature(key: str) -> bool:
@@ -74,6 +75,7 @@ def reader(key: str, spec: SignalSpec, *, temperature_unit: str = "C") -> Callab
     scale, offset, digits = spec.scale, spec.offset, spec.digits
     least = -math.inf if spec.min is None else spec.min
     most = math.inf if spec.max is None else spec.max
+    words: dict[int, SignalValue] = {}  # a machine has few states; values never change once made
 
     def read(raw: Any) -> SignalValue:
         kind = type(raw)
@@ -86,6 +88,12 @@ def reader(key: str, spec: SignalSpec, *, temperature_unit: str = "C") -> Callab
                 return SignalValue(value if digits is None else round(value, digits), unit=unit, raw=said)
         elif flag and kind is bool:
             return SignalValue(raw, unit=unit)
+        elif mapped and kind is int:
+            if (known := words.get(raw)) is None:
+                known = _careful(key, raw, spec, device_unit, unit)
+                if len(words) < MOST_WORDS:
+                    words[raw] = known
+            return known
         return _careful(key, raw, spec, device_unit, unit)
 
     return read

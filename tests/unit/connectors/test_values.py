@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from shared.connectors.mapping import SignalSpec
-from shared.connectors.values import value_of, worst
+from shared.connectors.values import reader, value_of, worst
 from shared.signals import Quality, SignalValue
 
 
@@ -195,3 +195,33 @@ def test_the_worst_counts() -> None:
     assert worst([]) is Quality.GOOD
     assert worst([Quality.GOOD, Quality.UNCERTAIN]) is Quality.UNCERTAIN
     assert worst([Quality.BAD, Quality.UNCERTAIN, Quality.GOOD]) is Quality.BAD
+
+
+_SCALARS = st.one_of(
+    st.booleans(),
+    st.integers(-(2**65), 2**65),
+    st.floats(),
+    st.sampled_from([0, 1, 3, 32767, -32768, 32767.0, "32767", "open", "baking", "", None]),
+)
+_SPECS = st.fixed_dictionaries(
+    {},
+    optional={
+        "unit": st.sampled_from(["C", "F", "kWh"]),
+        "scale": st.sampled_from([0.1, 2.0, -1.0]),
+        "offset": st.sampled_from([-40.0, 0.0, 1.5]),
+        "digits": st.integers(0, 3),
+        "map": st.just({"3": "baking", "1": 7, "true": "on"}),
+        "invalid": st.sampled_from([[32767], ["32767", -32768], [True], ["open"]]),
+        "min": st.just(-40.0),
+        "max": st.just(400.0),
+    },
+)
+_KEYS = st.sampled_from(["temperature.deck1", "door.open", "status", "energy.kwh", "fan"])
+
+
+@given(_KEYS, st.lists(_SCALARS, min_size=1, max_size=4), _SPECS, st.sampled_from(["C", "F"]))
+def test_the_short_way_leads_to_the_same_place(key: str, raws: list[Any], spec: dict[str, Any], unit: str) -> None:
+    mapped = SignalSpec(at="x", **spec)
+    read = reader(key, mapped, temperature_unit=unit)
+    for raw in (*raws, *raws):
+        assert repr(read(raw)) == repr(value_of(key, raw, mapped, temperature_unit=unit))
