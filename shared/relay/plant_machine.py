@@ -8,7 +8,7 @@ import contextlib
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.clock import Clock
 from shared.collection.backoff import AUTHENTICATION_FAILED, pause_seconds
@@ -26,7 +26,7 @@ from shared.telemetry.document import failed, to_document
 if TYPE_CHECKING:
     from shared.connectors import Connector, Connectors
 
-__all__ = ["Machine", "Plant"]
+__all__ = ["Machine", "Plant", "config_of"]
 
 log = logging.getLogger("ovenbridge.relay")
 
@@ -36,6 +36,21 @@ MOST_LEFT_BEHIND = 3
 LONGEST_PAUSE = 60.0
 """Seconds. A machine on the plant's own network that comes back is seen within so long; wrong credentials keep the
 longer pause, because knocking with them locks accounts."""
+
+
+async def config_of(device: Device, secrets: SiteSecrets, *, fresh: bool = False) -> dict[str, Any]:
+    """The configuration as connectors take it, with the credentials of this site.
+
+    Raises:
+        MissingSecret: they are not here.
+        Unavailable: the vault is away.
+    """
+    return {
+        "endpoint": device.endpoint,
+        "port": device.port,
+        "credentials": await secrets.credentials(device.credential_ref, fresh=fresh),
+        "additional_config": dict(device.iot_config),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +99,6 @@ class Machine:
         """Let go of the connection."""
         connector, self._connector = self._connector, None
         if connector is not None:
-            await connector.close()
-
-    async def read_now(self) -> Reading:
-        """For somebody who waits: beside the schedule, over a connection of its own, told to nobody."""
-        config = await self._config()
-        connector = self._plant.connectors.open(
-            protocol=self.device.protocol, equipment_id=self.device.equipment_id, config=config
-        )
-        try:
-            return replace(await connector.get_current_reading(), source="relay")
-        finally:
             await connector.close()
 
     # Reading -----------------------------------------------------------------------------------------------------
@@ -173,14 +177,8 @@ class Machine:
         await self.close()
         return await self._opened()
 
-    async def _config(self, *, fresh: bool = False) -> dict[str, object]:
-        device = self.device
-        return {
-            "endpoint": device.endpoint,
-            "port": device.port,
-            "credentials": await self._plant.secrets.credentials(device.credential_ref, fresh=fresh),
-            "additional_config": dict(device.iot_config),
-        }
+    async def _config(self, *, fresh: bool = False) -> dict[str, Any]:
+        return await config_of(self.device, self._plant.secrets, fresh=fresh)
 
     async def _take_queue(self, connector: Connector) -> Reading | None:
         """Store, then acknowledge, and again. If we die in between, the messages come again as the same readings."""

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from shared.clock import Clock, iso
 from shared.errors import OvenbridgeError, Unavailable
-from shared.relay.messages import Assignments
+from shared.relay.messages import Assignments, Device
 from shared.relay.plant_assignments import KeptAssignments
+from shared.relay.plant_commands import CommandLoop
 from shared.relay.plant_heartbeat import HeartbeatLoop
 from shared.relay.plant_hub_link import HubLink
 from shared.relay.plant_latest import LatestReadings
@@ -71,7 +72,12 @@ class _Works:
     sampler: Sampler
     sender: Sender
     heartbeat: HeartbeatLoop
+    commands: CommandLoop
     loops: dict[str, Callable[[], Awaitable[None]]]
+
+    def links(self, other: HubLink) -> tuple[HubLink, ...]:
+        """Every way of talking to the hub."""
+        return (self.sender.link, self.heartbeat.link, self.commands.link, other)
 
 
 class PlantRelay:
@@ -155,7 +161,9 @@ class PlantRelay:
         self._cannot_start = ""
         uplink = self._uplink = self._make_uplink()
         secrets = SiteSecrets(self._vault(), self._clock)
-        sampler = Sampler(Plant(self._connectors(), secrets, spool, self.latest, self._clock))
+        plant = Plant(self._connectors(), secrets, spool, self.latest, self._clock)
+        sampler = Sampler(plant)
+        commands = CommandLoop(plant, uplink, self._clock, assigned=self._assigned)
         sender = Sender(spool, uplink, identity.relay_id, self._clock)
         heartbeat = HeartbeatLoop(
             spool, uplink, identity.relay_id, self._clock, devices=sampler.summary, etag=lambda: self.etag
@@ -164,8 +172,9 @@ class PlantRelay:
             "assignments": self._follow_assignments,
             "sending": sender.run,
             "heartbeat": heartbeat.run,
+            "commands": commands.run,
         }
-        self._works = works = _Works(spool, sampler, sender, heartbeat, loops)
+        self._works = works = _Works(spool, sampler, sender, heartbeat, commands, loops)
         if (kept := await self._kept.load()) is not None:
             log.info("Reading %d machines as assigned last, until the hub says otherwise.", len(kept.devices))
             await self._assign(works, kept)
@@ -177,6 +186,10 @@ class PlantRelay:
     def etag(self) -> str | None:
         """Of the assignments in force."""
         return None if self._assignments is None else self._assignments.etag
+
+    def _assigned(self, equipment_id: str) -> Device | None:
+        devices = () if self._assignments is None else self._assignments.devices
+        return next((device for device in devices if device.equipment_id == equipment_id), None)
 
     def request_profile(self, name: str) -> Mapping[str, Any] | None:
         """A request profile that is answered on site, as the hub stores it."""
@@ -240,7 +253,7 @@ class PlantRelay:
             return [Trouble(error.detail, "Check the disk of the relay.", blocking=True)]
 
     def _hub_troubles(self, works: _Works) -> list[Trouble]:
-        away = [link for link in (works.sender.link, works.heartbeat.link, self._link) if link.away_since is not None]
+        away = [link for link in works.links(self._link) if link.away_since is not None]
         if not away:
             return []
         link = min(away, key=lambda one: one.away_since or self._clock.now())
