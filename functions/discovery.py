@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from functions.endpoint import Answer, Call, endpoint
 from functions.equipment import expected_etag
-from functions.iot import certificate_view, test_body
+from functions.iot import certificate_view, keep_credentials_here, test_body
 from shared.access import Role
 from shared.clock import iso
 from shared.errors import Conflict, InvalidInput
@@ -74,10 +74,16 @@ async def discover_equipment(call: Call) -> Answer:
 
     house, equipment_id = call.services, call.route["equipment_id"]
     if call.raw.strip() not in (b"", b"{}"):
-        equipment, form = await house.equipment.propose(equipment_id, call.body(IotConnectionConfig))
+        config = call.body(IotConnectionConfig)
+        equipment, form = await house.equipment.propose(equipment_id, config)
+        if equipment.polled_from == "relay":
+            keep_credentials_here(config)
     else:
         equipment, form = await _stored(call)
-    found = await _tester(call).discover(equipment, form)
+    if equipment.polled_from == "relay":
+        found = await house.relay_hub.devices.discover(equipment, call.caller, DISCOVER_SECONDS)
+    else:
+        found = await _tester(call).discover(equipment, form)
     if isinstance(found, ConnectionTest):
         raise Conflict(f"The machine could not be asked: {found.error_details}")
     return Answer(_found(equipment, form, found))

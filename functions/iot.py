@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
@@ -13,13 +13,13 @@ from functions.endpoint import Answer, Call, endpoint
 from functions.equipment import expected_etag
 from shared.access import Role
 from shared.clock import iso
-from shared.errors import Conflict, InvalidInput, Unavailable
+from shared.errors import Conflict, InvalidInput, RelaySilent, Unavailable
 from shared.services import Services
 
 if TYPE_CHECKING:
     from shared.connectors import Capabilities, ConnectionTest
     from shared.connectors.base import ServerCertificate
-    from shared.equipment import Equipment
+    from shared.equipment import Equipment, IotConnectionConfig
     from shared.equipment.connection_test import ConnectionTester
     from shared.signals import Reading
 
@@ -58,13 +58,12 @@ async def configure_iot(call: Call) -> Answer:
     house, equipment_id = call.services, call.route["equipment_id"]
     tested: ConnectionTest | None = None
     if asked.require_connection:
-        proposed, form = await house.equipment.propose(equipment_id, config)
-        tested = await _tester(call).test(proposed, form)
+        tested = await _tried(call, _test_proposed(call, equipment_id, config))
         if not tested.success:
             raise Conflict(f"Not saved, because the connection test failed: {tested.error_details}")
     equipment, etag = await house.equipment.configure_iot(equipment_id, config, call.caller, etag=expected_etag(call))
     if asked.test and tested is None:
-        tested = await _test_stored(call, equipment)
+        tested = await _tried(call, _test_stored(call, equipment))
     if tested is not None:
         await house.health.note_test(equipment_id, tested)
         if tested.success and equipment.iot_enabled and equipment.supports_realtime:
@@ -94,9 +93,7 @@ async def test_connection(call: Call) -> Answer:
 
     house, equipment_id = call.services, call.route["equipment_id"]
     if call.raw.strip() not in (b"", b"{}"):
-        config = call.body(IotConnectionConfig)
-        proposed, form = await house.equipment.propose(equipment_id, config)
-        tested = await _tester(call).test(proposed, form)
+        tested = await _test_proposed(call, equipment_id, call.body(IotConnectionConfig))
     else:
         equipment, _ = await house.equipment.get(equipment_id)
         if equipment.protocol is None:
@@ -129,11 +126,25 @@ async def _asked_now(call: Call, equipment: Equipment) -> dict[str, Any]:
 
     if equipment.protocol is None:
         raise Conflict(f"{equipment.name} has no IoT configuration yet, so it cannot be asked.")
+    if equipment.polled_from == "relay":
+        return await _asked_in_the_plant(call, equipment)
     form = await call.services.equipment.connector_config(equipment)
     found = await _tester(call).capabilities(equipment, form)
     if isinstance(found, ConnectionTest):
         raise Conflict(f"The machine could not be asked: {found.error_details}")
     return _body(equipment, found, "device", iso(call.services.clock.now()))
+
+
+async def _asked_in_the_plant(call: Call, equipment: Equipment) -> dict[str, Any]:
+    """What one read through its relay shows."""
+    from shared.signals import Reading
+
+    tested = await call.services.relay_hub.devices.test(equipment, call.caller)
+    if not tested.success:
+        raise Conflict(f"The machine could not be asked: {tested.error_details}")
+    return _capabilities(equipment, Reading(equipment.id, call.services.clock.now(), tested.signals)) | {
+        "source": "device"
+    }
 
 
 def _capabilities(equipment: Equipment, latest: Reading | None) -> dict[str, Any]:
@@ -171,10 +182,42 @@ def _body(equipment: Equipment, found: Capabilities, source: str, as_of: str | N
     }
 
 
+async def _tried(call: Call, test: Awaitable[ConnectionTest]) -> ConnectionTest:
+    """A test beside saving: that the relay is silent is its outcome, and no error of the whole call."""
+    from shared.connectors import ConnectionTest
+
+    try:
+        return await test
+    except RelaySilent as error:
+        return ConnectionTest(False, "relay_silent", None, (), error.detail)
+
+
+async def _test_proposed(call: Call, equipment_id: str, config: IotConnectionConfig) -> ConnectionTest:
+    """A configuration that is not saved. Through a relay it goes without credentials: those are found on site."""
+    house = call.services
+    proposed, form = await house.equipment.propose(equipment_id, config)
+    if proposed.polled_from == "cloud":
+        return await _tester(call).test(proposed, form)
+    keep_credentials_here(config)
+    return await house.relay_hub.devices.test(proposed, call.caller)
+
+
+def keep_credentials_here(config: IotConnectionConfig) -> None:
+    """What a relay is asked is stored in the clear: no secret lies in it. Raises ``InvalidInput``."""
+    if config.credentials:
+        raise InvalidInput(
+            "credentials are not sent to a relay with a test: save them first, or keep them on site and name them in "
+            "relay_credential_ref.",
+            field="credentials",
+        )
+
+
 async def _test_stored(call: Call, equipment: Equipment) -> ConnectionTest:
     """Whatever is wrong with a stored configuration is the outcome of its test."""
     from shared.connectors import ConnectionTest
 
+    if equipment.polled_from == "relay":
+        return await call.services.relay_hub.devices.test(equipment, call.caller)
     try:
         form = await call.services.equipment.connector_config(equipment, fresh=True)
         return await _tester(call).test(equipment, form)

@@ -12,7 +12,7 @@ from functions.endpoint import Answer, Call, endpoint, queue_worker, timer_worke
 from shared import json_text
 from shared.access import Caller, Role
 from shared.clock import iso
-from shared.errors import Conflict, Forbidden, Unauthorized
+from shared.errors import Conflict, Forbidden, InvalidInput, Unauthorized
 from shared.services import Services
 
 if TYPE_CHECKING:
@@ -52,6 +52,14 @@ class RelayQuery(BaseModel):
 
     limit: int = Field(100, ge=1, le=1000)
     continuation: str | None = Field(None, max_length=2000)
+
+
+class WaitQuery(BaseModel):
+    """How long to wait."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    wait: float = Field(0, ge=0, le=20, description="Seconds.")
 
 
 # For people ----------------------------------------------------------------------------------------------------------
@@ -153,6 +161,30 @@ async def watch_relays(past_due: bool, house: Services) -> None:
     await house.relay_hub.watch.look()
 
 
+@bp.route(ONE + "/commands", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(None)
+async def get_relay_commands(call: Call) -> Answer:
+    """What is wanted of a relay now; `wait`: seconds to wait for the first, at most 20. Each is given out once."""
+    wait = call.params(WaitQuery).wait
+    relay_id = await _own_relay(call)
+    found = await call.services.relay_hub.commands.give(relay_id, wait)
+    return Answer(json_text.canonical(found.model_dump(mode="json")))
+
+
+@bp.route(ONE + "/commands/{command_id:length(32)}/answer", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(None)
+async def answer_relay_command(call: Call) -> Answer:
+    """What came of a command. The first answer counts; sending it again is no error."""
+    from shared.relay.messages import CommandAnswer, unpack
+
+    relay_id = await _own_relay(call)
+    answer = unpack(CommandAnswer, call.raw)
+    if answer.id != call.route["command_id"]:
+        raise InvalidInput("id differs from the one in the address.", field="id")
+    await call.services.relay_hub.commands.answered(relay_id, answer)
+    return Answer(status=204)
+
+
 @bp.route(ONE + "/readings", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 @endpoint(None, max_body_bytes=MAX_READINGS_BYTES)
 async def send_relay_readings(call: Call) -> Answer:
@@ -182,9 +214,11 @@ async def _own_relay(call: Call, *, or_role: Role | None = None) -> str:
     caller = await house.access.identify(call.headers, key_checked=False)
     if caller is None:
         raise Unauthorized("Say which relay you are: send the header `Authorization: Bearer <token of the relay>`.")
-    if not _is_relay(caller, relay_id) and (or_role is None or not caller.may(or_role)):
+    own = _is_relay(caller, relay_id)
+    if own or caller.may(Role.VIEWER):  # who may see the relays may hear that there is none of this name
+        await house.relays.get(relay_id)
+    if not own and (or_role is None or not caller.may(or_role)):
         raise Forbidden(f"Only relay {relay_id[:64]} itself may do this, with its own token.")
-    await house.relays.get(relay_id)
     return relay_id
 
 

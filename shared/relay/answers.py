@@ -11,10 +11,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from shared.clock import iso
 from shared.connectors import ConnectionTest
+from shared.connectors.base import ServerCertificate
 from shared.connectors.discovery import Discovery
 from shared.errors import OvenbridgeError
 from shared.signals import Reading, SignalValue
@@ -32,6 +33,16 @@ class UnreadableAnswer(OvenbridgeError):
     title = "Unreadable answer of a relay"
 
 
+class _Certificate(BaseModel):
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
+    thumbprint: str = Field(max_length=100)
+    subject: str = Field(max_length=1_000)
+    valid_until: AwareDatetime
+    trusted: bool
+
+
 class _Test(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
@@ -41,6 +52,7 @@ class _Test(BaseModel):
     supported_features: list[str] = Field(default_factory=list, max_length=100)
     error_details: str | None = Field(None, max_length=4_000)
     signals: dict[str, dict[str, Any]] = Field(default_factory=dict, max_length=MAX_SIGNALS)
+    server_certificate: _Certificate | None = None
 
 
 def signals_body(signals: Mapping[str, SignalValue]) -> dict[str, Any]:
@@ -74,6 +86,7 @@ def read_signals(body: Mapping[str, Any]) -> dict[str, SignalValue]:
 
 def test_body(tested: ConnectionTest) -> dict[str, Any]:
     """The body of the answer to ``test_connection``."""
+    shown = tested.server_certificate
     return {
         "success": tested.success,
         "status": tested.status,
@@ -81,6 +94,7 @@ def test_body(tested: ConnectionTest) -> dict[str, Any]:
         "supported_features": list(tested.supported_features),
         "error_details": tested.error_details,
         "signals": signals_body(tested.signals),
+        "server_certificate": None if shown is None else asdict(shown) | {"valid_until": iso(shown.valid_until)},
     }
 
 
@@ -101,6 +115,7 @@ def test_from(body: Mapping[str, Any]) -> ConnectionTest:
         tuple(said.supported_features),
         said.error_details,
         read_signals(said.signals),
+        ServerCertificate(**dict(said.server_certificate)) if said.server_certificate is not None else None,
     )
 
 

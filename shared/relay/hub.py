@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.relay.hub_assignments import RelayAssignments
+from shared.relay.hub_commands import CommandBroker
+from shared.relay.hub_devices import PlantDevices
 from shared.relay.hub_intake import RelayIntake
 from shared.relay.hub_registry import Relays
 from shared.relay.hub_silence import RelayWatch
@@ -66,3 +68,13 @@ class RelayHub:
     def watch(self) -> RelayWatch:
         """Whether the relays are alive."""
         return RelayWatch(self.registry, self._events, self._clock, base_url=self._settings.base_url)
+
+    @cached_property
+    def commands(self) -> CommandBroker:
+        """What is wanted of the relays."""
+        return CommandBroker(self._store, self.registry, self._clock)
+
+    @cached_property
+    def devices(self) -> PlantDevices:
+        """Machines of the plants, asked through their relays."""
+        return PlantDevices(self.commands, deadline_seconds=self._settings.poll_deadline_seconds)

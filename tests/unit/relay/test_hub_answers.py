@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.connectors import ConnectionTest
+from shared.connectors.base import ServerCertificate
 from shared.json_text import dump, load
 from shared.relay import answers
 from shared.relay.answers import UnreadableAnswer, read_signals, signals_body
@@ -28,6 +29,7 @@ def test_a_connection_test_survives_the_way() -> None:
             "temperature.core": SignalValue(None, Quality.BAD, "The sensor is broken.", unit="C"),
             "door.open": SignalValue(False),
         },
+        ServerCertificate("ab" * 32, "cd" * 20, "CN=oven", AT, trusted=False),
     )
     assert answers.test_from(load(dump(answers.test_body(tested)))) == tested
 

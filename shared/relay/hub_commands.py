@@ -1,0 +1,233 @@
+"""Commands for relays: written down, fetched by the relay's long poll, answered under the command's id.
+
+A command is done at most once: it is given out only by whoever marks it as given, and never again. When the process or
+the relay dies after that, whoever asked hears that there was no answer, and decides. That is right for writing to an
+oven, and no loss for asking it something.
+
+Relay and asker meet in the store, whatever processes they talk to; where it is the same one, a bell saves the wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from shared.clock import Clock, iso
+from shared.errors import NotFound, PayloadTooLarge, PreconditionFailed, RelaySilent
+from shared.ids import new_id
+from shared.json_text import dump
+from shared.relay.messages import MAX_COMMANDS, Command, CommandAnswer, CommandKind, Commands
+from shared.storage import Document, DocumentStore, Equals, Query, SetPath
+
+if TYPE_CHECKING:
+    from shared.relay.hub_model import Relay
+    from shared.relay.hub_registry import Relays
+
+__all__ = ["LONGEST_WAIT", "CommandBroker"]
+
+CONTAINER = "relayCommands"
+
+LONGEST_WAIT = 20.0
+"""Seconds a relay may wait for commands: below what proxies cut."""
+LOOK_EVERY = 1.0
+"""Seconds until the store is looked into again, for what other processes wrote."""
+MAX_ANSWER = 1_500_000
+"""Bytes of an answer: a document of Cosmos DB takes 2 MB."""
+
+
+class CommandBroker:
+    """Between people who want something of a plant's machine and the relay that stands beside it."""
+
+    def __init__(self, store: DocumentStore, relays: Relays, clock: Clock, *, look_every: float = LOOK_EVERY) -> None:
+        self._store = store
+        self._relays = relays
+        self._clock = clock
+        self._look_every = look_every
+        self._bell = _Bell()
+
+    # Those who ask -----------------------------------------------------------------------------------------------
+
+    async def ask(
+        self,
+        relay_id: str,
+        kind: CommandKind,
+        *,
+        equipment_id: str | None,
+        body: Mapping[str, Any],
+        actor: Mapping[str, str],
+        seconds: float,
+    ) -> CommandAnswer:
+        """Have something done by a relay, and wait for its answer.
+
+        Args:
+            relay_id: who is to do it.
+            kind: what.
+            equipment_id: with which machine.
+            body: as :class:`Command` says for this kind. Never a secret: it is stored.
+            actor: who wants it, ``Caller.actor``.
+            seconds: how long to wait. After it the relay does not begin any more.
+
+        Raises:
+            NotFound: there is no such relay.
+            RelaySilent: it is not there, or did not answer in time.
+        """
+        relay = await self._relays.get(relay_id)
+        if relay.standing(self._clock.now()) != "online":
+            raise _away(relay)
+        now = self._clock.now()
+        command = Command(
+            id=new_id(),
+            kind=kind,
+            equipment_id=equipment_id,
+            body=dict(body),
+            expires_at=now + timedelta(seconds=seconds),
+            actor=dict(actor),
+        )
+        document: Document = {
+            "id": command.id,
+            "relayId": relay_id,
+            "status": "waiting",
+            "createdAt": iso(now),
+            "command": command.model_dump(mode="json"),
+        }
+        await self._store.create(CONTAINER, document)
+        self._bell.ring(relay_id)
+        answer = await self._await_answer(relay_id, command.id, seconds)
+        if answer is None:
+            raise await self._no_answer(relay, command.id, seconds)
+        return answer
+
+    async def _await_answer(self, relay_id: str, command_id: str, seconds: float) -> CommandAnswer | None:
+        end = monotonic() + seconds
+        while True:
+            with self._bell.heard(command_id) as heard:
+                stored = await self._store.read(CONTAINER, (relay_id,), command_id)
+                if (said := stored.document.get("answer")) is not None:
+                    return CommandAnswer.model_validate(said)
+                left = end - monotonic()
+                if left <= 0:
+                    return None
+                await heard.wait(min(left, self._look_every))
+
+    async def _no_answer(self, relay: Relay, command_id: str, seconds: float) -> RelaySilent:
+        given = True
+        try:
+            operation = SetPath("status", "expired")
+            await self._store.patch(CONTAINER, (relay.id,), command_id, [operation], when={"status": "waiting"})
+            given = False
+        except PreconditionFailed:
+            pass  # it was fetched: it may have been done, or may yet be
+        relay = await self._relays.get(relay.id)
+        if relay.standing(self._clock.now()) != "online":
+            return _away(relay)
+        done = "It was fetched, so it may have been done." if given else "It was not fetched, and will not be done."
+        return RelaySilent(
+            f"Relay {relay.id} did not answer within {seconds:g} s; its last heartbeat came at {_last(relay)}. {done}"
+        )
+
+    # The relay ---------------------------------------------------------------------------------------------------
+
+    async def give(self, relay_id: str, wait_seconds: float) -> Commands:
+        """Commands that wait for a relay; waits for the first one, at most so long (and at most 20 s)."""
+        end = monotonic() + min(max(wait_seconds, 0.0), LONGEST_WAIT)
+        while True:
+            with self._bell.heard(relay_id) as heard:
+                if found := await self._claim(relay_id):
+                    return Commands(commands=tuple(found))
+                left = end - monotonic()
+                if left <= 0:
+                    return Commands()
+                await heard.wait(min(left, self._look_every))
+
+    async def _claim(self, relay_id: str) -> list[Command]:
+        query = Query((Equals("status", "waiting"),), order_by="createdAt", limit=MAX_COMMANDS)
+        page = await self._store.query(CONTAINER, query, partition=(relay_id,))
+        now = self._clock.now()
+        claimed: list[Command] = []
+        for item in page.items:
+            command = Command.model_validate(item.document["command"])
+            expired = command.expires_at <= now
+            operation = SetPath("status", "expired" if expired else "given")
+            try:
+                await self._store.patch(CONTAINER, (relay_id,), command.id, [operation], when={"status": "waiting"})
+            except (PreconditionFailed, NotFound):
+                continue
+            if not expired:
+                claimed.append(command)
+        return claimed
+
+    async def answered(self, relay_id: str, answer: CommandAnswer) -> None:
+        """Take an answer. The first one counts; saying it again is no error.
+
+        Raises:
+            NotFound: there is no such command of this relay.
+            PayloadTooLarge: more than can be stored.
+        """
+        said = answer.model_dump(mode="json")
+        if len(dump(said)) > MAX_ANSWER:
+            raise PayloadTooLarge(f"The answer is too long: at most {MAX_ANSWER:,} bytes are kept. Tell less.")
+        operations = [SetPath("answer", said), SetPath("status", "answered")]
+        try:
+            await self._store.patch(CONTAINER, (relay_id,), answer.id, operations, when={"status": "given"})
+        except NotFound:
+            raise NotFound("There is no such command of this relay; it may have been forgotten since.") from None
+        except PreconditionFailed:
+            return
+        self._bell.ring(answer.id)
+
+
+def _away(relay: Relay) -> RelaySilent:
+    if relay.heartbeat_at is None:
+        return RelaySilent(
+            f"Relay {relay.id}, which reads this machine, was never heard of. Start it with its token in the plant."
+        )
+    return RelaySilent(
+        f"Relay {relay.id}, which reads this machine, is silent since {_last(relay)}. Is it on, and does its network "
+        "reach the hub?"
+    )
+
+
+def _last(relay: Relay) -> str:
+    return iso(relay.heartbeat_at) if relay.heartbeat_at is not None else "no time"
+
+
+class _Bell:
+    """Wakes those of this process who wait for a word."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[_Heard]] = {}
+
+    def ring(self, word: str) -> None:
+        for heard in self._waiting.get(word, ()):
+            heard.event.set()
+
+    def heard(self, word: str) -> _Heard:
+        return _Heard(self._waiting, word)
+
+
+class _Heard:
+    """Hears from the moment it is entered, so that nothing is missed between looking and waiting."""
+
+    def __init__(self, waiting: dict[str, set[_Heard]], word: str) -> None:
+        self._waiting = waiting
+        self._word = word
+        self.event = asyncio.Event()
+
+    def __enter__(self) -> _Heard:
+        self._waiting.setdefault(self._word, set()).add(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        others = self._waiting[self._word]
+        others.discard(self)
+        if not others:
+            del self._waiting[self._word]
+
+    async def wait(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self.event.wait(), seconds)
+        except TimeoutError:
+            return
