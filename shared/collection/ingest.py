@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.collection.health import ConnectionHealth
+from shared.collection.rates import RateLimits
 from shared.collection.status import Transition
 from shared.events import EventLog
 from shared.metrics import READINGS_INGESTED
@@ -41,6 +42,7 @@ class Ingest:
     alerts: Alerts
     health: ConnectionHealth
     events: EventLog
+    rates: RateLimits = field(default_factory=RateLimits)
 
     async def take(self, equipment: Equipment, reading: Reading) -> None:
         """Take a reading, good or bad; safe to repeat.
@@ -52,12 +54,13 @@ class Ingest:
         await self.judge(equipment, reading)
 
     async def keep(self, equipment: Equipment, readings: Iterable[Reading]) -> None:
-        """Record readings and evaluate them, in this order; safe to repeat. What a queue held need not come again then.
+        """Doubt, record and evaluate readings, in this order; safe to repeat. What a queue held need not come again.
 
         Raises:
             Unavailable: as :meth:`take`.
         """
-        for reading in readings:
+        for said in readings:
+            reading = self.rates.judged(equipment, said)
             if await self.readings.record(reading):
                 READINGS_INGESTED.record(1, quality=reading.quality.value)
             await self.alerts.evaluate(equipment, reading)

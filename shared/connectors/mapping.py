@@ -1,8 +1,8 @@
 """The device mapping: one shape for every protocol (reference/equipment.md section 7, docs/equipment-mapping.md).
 
 ``"key": "address"`` or ``"key": {"at": "address", "unit", "scale", "offset", "digits", "map", "invalid", "min", "max",
-"deadband", "writable"}``. Only the address differs between protocols; what happens to the raw value is the same
-everywhere and stands in :func:`shared.connectors.values.value_of`.
+"max_rate", "deadband", "writable"}``. Only the address differs between protocols; what happens to the raw value is the
+same everywhere and stands in :func:`shared.connectors.values.value_of`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ class SignalSpec(BaseModel):
     )
     min: FiniteFloat | None = Field(None, description="Least plausible value, in `unit`. Below: uncertain.")
     max: FiniteFloat | None = Field(None, description="Largest plausible value, in `unit`. Above: uncertain.")
+    max_rate: FiniteFloat | None = Field(
+        None, gt=0, description="Most it can change in a minute, in `unit`. Faster: uncertain."
+    )
     deadband: FiniteFloat | None = Field(None, ge=0, description="Smaller changes need not be reported, in `unit`.")
     writable: bool = Field(False, description="May this signal be written, where the device's remote control is on?")
 
@@ -62,7 +65,9 @@ class SignalSpec(BaseModel):
     @property
     def wants_number(self) -> bool:
         """Something numeric is done with the value."""
-        return any(part is not None for part in (self.scale, self.offset, self.digits, self.min, self.max))
+        return any(
+            part is not None for part in (self.scale, self.offset, self.digits, self.min, self.max, self.max_rate)
+        )
 
 
 def _checked_keys(value: Any) -> Any:
