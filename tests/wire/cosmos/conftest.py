@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,23 @@ from azure.cosmos.aio import CosmosClient as AioClient
 from shared.clock import ManualClock
 from tests.wire.cosmos import CosmosServer
 
-__all__ = ["Sdk", "call", "pages", "rows"]
+__all__ = ["Sdk", "call", "pages", "rows", "settled", "sync_client"]
+
+
+def sync_client(endpoint: str, credential: Any, **options: Any) -> AbstractContextManager[CosmosClient]:
+    """The sync client."""
+    return settled(CosmosClient(endpoint, credential, **options))
+
+
+@contextmanager
+def settled(client: CosmosClient) -> Iterator[CosmosClient]:
+    """The sync client looks after the account in a thread of its own, and leaves a socket open when it is closed before
+    that thread is done."""
+    with client:
+        yield client
+        for thread in threading.enumerate():
+            if thread.name == "cosmos-endpoint-refresh":
+                thread.join(10)
 
 
 async def call(result: Any) -> Any:
@@ -75,7 +93,7 @@ async def sdk(request: pytest.FixtureRequest, server: CosmosServer) -> AsyncIter
     """The client, in both forms."""
     options: dict[str, Any] = {"enable_endpoint_discovery": False}
     if request.param == "sync":
-        with CosmosClient(server.endpoint, server.key, **options) as client:
+        with sync_client(server.endpoint, server.key, **options) as client:
             yield Sdk(client, client.get_database_client("ovenbridge"))
     else:
         async with AioClient(server.endpoint, server.key, **options) as aio:

@@ -15,7 +15,7 @@ from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from shared.clock import ManualClock
 from tests.wire.cosmos import CONTRIBUTOR, CREATE_ONLY, READER, CosmosServer, signature, token
-from tests.wire.cosmos.conftest import call, rows
+from tests.wire.cosmos.conftest import call, rows, sync_client
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 """The client verifies no certificate of 127.0.0.1."""
@@ -81,7 +81,7 @@ async def secure(clock: ManualClock) -> AsyncIterator[CosmosServer]:
 async def database(request: pytest.FixtureRequest, secure: CosmosServer) -> AsyncIterator[Any]:
     """The database, as the writer sees it."""
     if request.param == "sync":
-        with CosmosClient(secure.secure_endpoint, SyncCredential(WRITER)) as client:  # type: ignore[arg-type]
+        with sync_client(secure.secure_endpoint, SyncCredential(WRITER)) as client:
             yield client.get_database_client("ovenbridge")
     else:
         async with AioClient(secure.secure_endpoint, AioCredential(WRITER)) as aio:  # type: ignore[arg-type]
@@ -163,7 +163,7 @@ async def test_keys_can_be_switched_off(secure: CosmosServer) -> None:
         CosmosClient(secure.endpoint, secure.key)
     assert refused.value.status_code == 401
     secure.key_allowed = True
-    with CosmosClient(secure.endpoint, secure.key):
+    with sync_client(secure.endpoint, secure.key):
         pass
 
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
-from azure.cosmos import CosmosClient
 from azure.cosmos.aio import CosmosClient as AioClient
 from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceExistsError
 
 from tests.wire.cosmos import CosmosServer, Fault
-from tests.wire.cosmos.conftest import Sdk, call
+from tests.wire.cosmos.conftest import Sdk, call, sync_client
 
 DOCUMENT = {"id": "a", "name": "Stikken"}
 
@@ -117,7 +116,7 @@ async def test_a_truncated_answer(server: CosmosServer, hasty: Any) -> None:
 
 
 async def test_a_truncated_answer_to_the_sync_client(server: CosmosServer) -> None:
-    with CosmosClient(server.endpoint, server.key, retry_read=0, retry_total=0) as client:
+    with sync_client(server.endpoint, server.key, retry_read=0, retry_total=0) as client:
         container = client.get_database_client("ovenbridge").get_container_client("equipment")
         container.create_item({**DOCUMENT, "text": "x" * 10_000})
         server.fail(Fault(operation="read", truncate=True, times=None))

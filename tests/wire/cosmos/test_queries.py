@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from azure.cosmos import CosmosClient
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from tests.wire.cosmos import CosmosServer
-from tests.wire.cosmos.conftest import Sdk, call, pages, rows
+from tests.wire.cosmos.conftest import Sdk, call, pages, rows, sync_client
 
 COMPOSITE = {
     "includedPaths": [{"path": "/*"}],
@@ -41,7 +40,7 @@ async def test_across_partitions(sdk: Sdk, numbers: Any) -> None:
 
 async def test_neither_key_nor_leave_to_cross(server: CosmosServer) -> None:
     """Only the sync client can ask so: the other always gives leave."""
-    with CosmosClient(server.endpoint, server.key) as client:
+    with sync_client(server.endpoint, server.key) as client:
         container = client.get_database_client("ovenbridge").get_container_client("equipment")
         with pytest.raises(CosmosHttpResponseError, match="Cross partition query is required but disabled") as refused:
             list(container.query_items("SELECT * FROM c"))

@@ -16,7 +16,7 @@ from azure.cosmos.exceptions import (
 
 from shared.topology import topology
 from tests.wire.cosmos import CosmosServer
-from tests.wire.cosmos.conftest import Sdk, call, rows
+from tests.wire.cosmos.conftest import Sdk, call, rows, settled, sync_client
 
 
 async def test_a_wrong_key_is_refused(server: CosmosServer) -> None:
@@ -120,7 +120,7 @@ async def test_an_item_in_no_container_says_so_by_its_sub_status(sdk: Sdk) -> No
 async def test_a_container_made_anew_is_told_from_the_old_one(sdk: Sdk, server: CosmosServer) -> None:
     made = await sdk.make("twice")
     await call(made.create_item({"id": "a", "pk": "p"}))
-    with CosmosClient(server.endpoint, server.key) as other:
+    with sync_client(server.endpoint, server.key) as other:
         database = other.get_database_client("ovenbridge")
         database.delete_container("twice")
         database.create_container("twice", PartitionKey(path="/other"))
@@ -152,7 +152,7 @@ async def test_stopped_and_started_it_has_its_documents(clock: object) -> None:
         port = server.port
     with server:
         assert server.port == port
-        with CosmosClient.from_connection_string(server.connection_string) as client:
+        with sync_client(server.endpoint, server.key) as client:
             read = client.get_database_client("ovenbridge").get_container_client("equipment").read_item("a", "a")
     assert read["id"] == "a"
 
@@ -169,7 +169,7 @@ def test_it_runs_as_a_process_of_its_own() -> None:
     )
     with process:
         assert process.stdout is not None
-        with CosmosClient.from_connection_string(process.stdout.readline().strip()) as client:
+        with settled(CosmosClient.from_connection_string(process.stdout.readline().strip())) as client:
             container = client.get_database_client("bakery").get_container_client("equipment")
             container.create_item({"id": "a"})
             assert container.read_item("a", "a")["id"] == "a"
