@@ -12,7 +12,7 @@ import pytest
 
 from shared.clock import SystemClock
 from shared.connectors import Connector, Connectors
-from shared.errors import DeviceProtocolError
+from shared.errors import DeviceProtocolError, DeviceTimeout
 from shared.outgoing.http import OutgoingHttp
 from shared.outgoing.targets import TargetPolicy
 from shared.signals import Quality, Reading, Value
@@ -287,6 +287,20 @@ async def test_many_units_on_a_serial_line(world: World, tmp_path: Path, bus: Se
             assert readings[3].error_code == "timeout"
         asked = (await server.tell("asked"))["units"]
         assert asked.count(200) == 1, "left alone after the first time"
+    finally:
+        server.stop()
+
+
+async def test_an_order_over_a_serial_line_is_never_given_twice(world: World, tmp_path: Path, bus: SerialLine) -> None:
+    server = modbus_serial(tmp_path, "rtu", bus.theirs)
+    try:
+        connector = world.open(bus.ours, {"x": {"at": "holding:5", "writable": True}}, **FAST, unit=2)
+        assert (await connector.write("x", 7)).value == 7
+        await server.tell("hide", unit=2)
+        await server.tell("asked")
+        with pytest.raises(DeviceTimeout, match="may have been written all the same"):
+            await connector.write("x", 8)
+        assert (await server.tell("asked"))["units"] == [2], "a reading would be asked for a second time"
     finally:
         server.stop()
 

@@ -57,6 +57,8 @@ def test_where_it_is(config: dict[str, Any], place: object) -> None:
         (_config("https://10.0.0.9"), "endpoint", "modbus+tcp://"),
         (_config("/etc/passwd"), "endpoint", "no serial port"),
         (_config("/dev/../etc/passwd"), "endpoint", "no serial port"),
+        (_config("/dev/x/../../etc/passwd"), "endpoint", "no serial port"),
+        (_config("modbus+rtu:///dev/x/../../etc/passwd"), "endpoint", "no serial port"),
         (_config("modbus+rtu:///etc/passwd"), "endpoint", "no serial port"),
         (_config("modbus+rtu://socket://10.0.0.9:80"), "endpoint", "no serial port"),
         (_config("modbus+rtu:///dev/ttyUSB0?speed=9600"), "endpoint", "baud, parity and stop"),
