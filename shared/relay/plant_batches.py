@@ -74,7 +74,7 @@ class Batches:
 
 def _packed(relay_id: str, batch: Batch) -> OutgoingBatch:
     """What ``pack`` makes of a ``ReadingBatch`` and its ``message_id``, byte for byte, without parsing every reading
-    again: they are stored as canonical JSON. A third of the time; a test compares the two."""
+    again: they are stored as canonical JSON. A test compares the two."""
     readings = b"[" + b",".join(batch.bodies) + b"]"
     empty = ReadingBatch.model_construct(
         relay_id=relay_id,

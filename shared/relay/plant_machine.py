@@ -74,6 +74,7 @@ class Machine:
         self._plant = plant
         self._reporting = Reporting(device)
         self._connector: Connector | None = None
+        self._refused: dict[str, Any] | None = None
         self._failures = 0
         self._left_behind: set[asyncio.Task[Reading | None]] = set()
 
@@ -89,11 +90,30 @@ class Machine:
         with contextlib.suppress(Unavailable):  # said and counted by the spool
             await self._take([reading])
         self.failing = failed(reading)
+        if reading.error_code != AUTHENTICATION_FAILED:
+            self._refused = None
         if not self.failing:
             self._failures = 0
             return 0.0
         self._failures += 1
         return self._pause(reading)
+
+    async def deserves_a_look(self) -> bool:
+        """It refused its credentials, and there are others now: the long pause after that has no more reason."""
+        if self._refused is None:
+            return False
+        try:
+            changed = await self._config(fresh=True) != self._refused
+        except OvenbridgeError:  # gone, or the vault is away: said at the next visit
+            return False
+        if changed:
+            await self.close()  # the next visit begins with the new ones
+        return changed
+
+    @property
+    def refused_credentials(self) -> bool:
+        """The last visit ended so."""
+        return self._refused is not None
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -170,8 +190,8 @@ class Machine:
 
     async def _with_new_credentials(self) -> Connector | None:
         """A connector with other credentials, if somebody has given some since; the same ones are not tried twice."""
-        before = await self._config()
-        after = await self._config(fresh=True)
+        before = self._refused or await self._config()
+        self._refused = after = await self._config(fresh=True)
         if after == before:
             return None
         await self.close()

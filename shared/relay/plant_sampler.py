@@ -23,6 +23,8 @@ log = logging.getLogger("ovenbridge.relay")
 SPREAD_SECONDS = 10.0
 """A machine is read for the first time within its period, and within this."""
 AGAIN_SECONDS = 1.0
+LOOK_SECONDS = 10.0
+"""How often new credentials are looked for, in the pause after they were refused."""
 
 
 @dataclass(slots=True)
@@ -98,7 +100,7 @@ class Sampler:
         period = self._period(machine.device)
         due = loop.time() + self._chance() * min(period, SPREAD_SECONDS)
         while True:
-            await asyncio.sleep(due - loop.time())
+            due = await self._rest(machine, due)
             pause = await machine.visit()
             self.stats.visits += 1
             late = loop.time() - (due + period)
@@ -110,3 +112,14 @@ class Sampler:
             if pause > 0:
                 # The next slot at or after the end of the pause.
                 due += max(0, math.ceil((loop.time() + pause - due) / period)) * period
+
+    async def _rest(self, machine: Machine, due: float) -> float:
+        """Wait for the slot; while the machine refuses its credentials, look now and then whether it was given others.
+        The slot, or now."""
+        loop = asyncio.get_running_loop()
+        while machine.refused_credentials and due - loop.time() > LOOK_SECONDS:
+            await asyncio.sleep(LOOK_SECONDS)
+            if await machine.deserves_a_look():
+                return loop.time()
+        await asyncio.sleep(due - loop.time())
+        return due

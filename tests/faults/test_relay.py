@@ -223,3 +223,23 @@ async def test_pages_and_programs_at_the_relay(tmp_path: Path) -> None:
             assert status == 200
             assert state["status"] == "online", state
             assert state["equipment"] == [f"oven-{n}" for n in range(OVENS)]
+
+
+async def test_the_hub_asks_machines_through_their_relay(tmp_path: Path) -> None:
+    async with farm() as ovens, running(tmp_path / "hub") as hub:
+        env = await register(hub, str(ovens.base_url))
+        async with running(tmp_path / "relay", "--app", "relay", env=env) as relay:
+            await until_all(hub, all)
+            status, tested = await hub.call("POST", "/api/v1/equipment/oven-1/test-connection")
+            assert status == 200, tested
+            assert tested["success"], tested
+            assert "temperature" in tested["supported_features"]
+            proposed = {
+                "protocol": "rest_api",
+                "endpoint": "http://127.0.0.1:9",
+                "additional_config": {"data_endpoint": "/ovens/x"},
+            }
+            status, tested = await hub.call("POST", "/api/v1/equipment/oven-1/test-connection", json=proposed)
+            assert (status, tested["success"]) == (200, False), tested
+            assert tested["error_details"]
+            await relay.end(signal.SIGKILL)

@@ -215,6 +215,31 @@ async def test_new_credentials_are_tried_at_once_and_old_ones_not_twice(tmp_path
     await here.spool.close()
 
 
+async def test_new_credentials_end_the_long_pause(
+    tmp_path: Path, ovens: Ovens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.relay.plant_sampler.LOOK_SECONDS", 0.05)
+    here = plant(tmp_path, SystemClock(), ovens)
+    await here.secrets._vault.set("key", '{"password": "old"}')
+
+    async def asks(oven: Oven) -> Reading:
+        if oven.opened[-1]["credentials"]["password"] != "new":
+            return Reading(oven.name, oven.clock.now(), {}, Quality.BAD, "No.", error_code="authentication_failed")
+        return await sound(oven)
+
+    oven = ovens.add("oven-1", asks)
+    sampler = Sampler(here, period=lambda _: PERIOD, chance=lambda: 0.0)
+    await sampler.assign([device("oven-1", credential_ref="key")])
+    await until(lambda: bool(oven.times))
+    await asyncio.sleep(0.3)
+    assert len(oven.times) == 1, "it is not knocked at with the same ones"
+    await here.secrets._vault.set("key", '{"password": "new"}')
+    await until(lambda: len(oven.times) >= 4)
+    assert sampler.summary().connected == 1
+    await sampler.close()
+    await here.spool.close()
+
+
 async def test_a_full_disk_does_not_stop_the_sampling(sampler: Sampler, here: Plant, ovens: Ovens) -> None:
     oven = ovens.add("oven-1")
     writer = here.spool._file._writer
