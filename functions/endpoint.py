@@ -19,7 +19,7 @@ from functions.problems import Refusal, problem
 from functions.workers import named, queue_worker, timer_worker
 from shared import json_text
 from shared.access import Role
-from shared.errors import LengthRequired, OvenbridgeError, PayloadTooLarge, Unauthorized, Unavailable
+from shared.errors import LengthRequired, OvenbridgeError, PayloadTooLarge, RelaySilent, Unauthorized, Unavailable
 from shared.observability import protect_logs
 from shared.services import services
 from shared.tracing import parent_of
@@ -92,7 +92,7 @@ def endpoint(
 
 
 def _note(name: str, error: OvenbridgeError) -> None:
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | RelaySilent):
         log.warning("%s: %s", name, error.detail)
     elif error.status >= 500:
         log.error("%s failed: %s", name, error.detail, exc_info=error)

@@ -140,3 +140,10 @@ async def test_discovering(plant: Hub) -> None:
 async def test_capabilities_asked_now(plant: Hub) -> None:
     answer, _ = await while_the_relay(plant, finds(WORKS), plant.api.get(f"{OVEN}/capabilities?refresh=true"))
     assert (answer.json()["source"], answer.json()["temperature_zones"]) == ("device", ["deck"])
+
+
+async def test_a_silent_relay_is_no_fault_of_ours(plant: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    plant.clock.advance(600)
+    await plant.api.post(f"{OVEN}/test-connection")
+    said = [r for r in caplog.records if "silent since" in r.getMessage()]
+    assert [(r.levelname, r.exc_info) for r in said] == [("WARNING", None)]
