@@ -55,8 +55,8 @@ $(STAMPS)/local: $(STAMPS)/venv requirements.txt requirements-local.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-local.txt
 	@touch $@
 
-$(STAMPS)/dev: $(STAMPS)/venv requirements.txt requirements-local.txt requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(STAMPS)/dev: $(STAMPS)/venv requirements.txt requirements-local.txt requirements-dev.txt requirements-wire.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-wire.txt
 	@touch $@ $(STAMPS)/local
 
 $(STAMPS)/runtime: $(STAMPS)/dev

@@ -188,7 +188,7 @@ FAULTS = [
         MAIN,
         r"(var anchorsContainer = )'audit-anchors'",
         r"\1'anchors'",
-        "shared/services.py",
+        "shared/backends.py",
         "blob container `audit-anchors`",
     ),
     (
