@@ -264,6 +264,7 @@ class Services(Backends):
             self.audit,
             self.clock,
             deadline_seconds=self.settings.poll_deadline_seconds,
+            through_relay=lambda: self.relay_hub.reach,
         )
 
     @cached_property

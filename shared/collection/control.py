@@ -13,7 +13,7 @@ What if the process dies here?
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,20 +22,19 @@ from typing import TYPE_CHECKING, Any
 
 from shared.audit.log import AuditLog
 from shared.clock import Clock
+from shared.collection.reach import DirectReach, Reach, WriteFailed
 from shared.collection.writing import Writable, check_kind, same, writable
-from shared.connectors import Connector, Connectors
-from shared.equipment.connection_test import ConnectionTester
 from shared.errors import (
     Conflict,
-    InvalidInput,
-    OvenbridgeError,
     PreconditionFailed,
+    RelaySilent,
     TooManyRequests,
     Unavailable,
 )
-from shared.signals import Quality, Reading, SignalValue
+from shared.signals import Quality, SignalValue
 
 if TYPE_CHECKING:
+    from shared.connectors import Connectors
     from shared.equipment.model import Equipment
     from shared.equipment.registry import EquipmentRegistry
 
@@ -83,14 +82,6 @@ class WriteOutcome:
         return self.after is not None and self.after.quality is Quality.GOOD
 
 
-class _Failed(OvenbridgeError):
-    """The device, not the caller. Becomes part of the outcome."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-
-
 class RemoteControl:
     """Writes to machines. One for the process: it knows who was written to a moment ago."""
 
@@ -102,13 +93,14 @@ class RemoteControl:
         clock: Clock,
         *,
         deadline_seconds: float,
+        through_relay: Callable[[], Reach],
     ) -> None:
         self._equipment = equipment
         self._audit = audit
         self._clock = clock
         # Half for reading what it says now, half for writing and reading back.
-        self._device = ConnectionTester(connectors, deadline_seconds / 2)
-        self._seconds = deadline_seconds / 2
+        self._direct = DirectReach(equipment, connectors, seconds=deadline_seconds / 2)
+        self._through_relay = through_relay
         self._busy: set[str] = set()
         self._begun: dict[str, datetime] = {}
 
@@ -130,6 +122,7 @@ class RemoteControl:
             InvalidInput: the value is none that may be written.
             TooManyRequests: it is written to already, or was less than a second ago.
             Unavailable: our own store or vault is away; nothing was written.
+            RelaySilent: its relay did not answer; the sentence says whether it may have been written all the same.
         """
         equipment, current = await self._equipment.get(equipment_id)
         if etag is not None and etag != current:
@@ -148,13 +141,13 @@ class RemoteControl:
     async def _write(
         self, equipment: Equipment, target: Writable, order: WriteOrder, actor: Mapping[str, str]
     ) -> WriteOutcome:
+        reach = self._direct if equipment.polled_from == "cloud" else self._through_relay()
         try:
-            form = await self._equipment.connector_config(equipment, fresh=True)
-            before = await self._before(equipment, form, target)
-        except InvalidInput as error:  # the stored configuration's fault, not the caller's
-            return _failed("invalid_configuration", _nothing(error.detail), order)
-        except _Failed as error:
-            return _failed(error.code, _nothing(error.detail), order)
+            before = await self._before(reach, equipment, target, actor)
+        except WriteFailed as error:
+            return _failed(error.code, f"Nothing was written. {error.detail}", order)
+        except RelaySilent as error:
+            raise RelaySilent(f"Nothing was written: the value was to be read first. {error.detail}") from error
         check_kind(target, order.value, before)
         if order.expected is not None and not same(before.value, order.expected):
             raise PreconditionFailed(
@@ -172,8 +165,8 @@ class RemoteControl:
                 after={"signal": target.key, "value": order.value, "unit": before.unit, "reason": order.reason},
             ) as entry:
                 begun = monotonic()
-                after = await self._order(equipment, form, target, order)
-        except _Failed as error:
+                after = await reach.write(equipment, target.key, order.value, actor)
+        except WriteFailed as error:
             return _failed(error.code, error.detail, order, before, _ms(begun))
         took = _ms(begun)
         outcome = WriteOutcome(True, "written", order, before, after, took, after.reason)
@@ -185,45 +178,17 @@ class RemoteControl:
             log.error("Cannot note what %s says after entry %s: %s", equipment.id, entry.seq, error.detail)
         return outcome
 
-    async def _before(self, equipment: Equipment, form: Mapping[str, Any], target: Writable) -> SignalValue:
-        async def ask(connector: Connector) -> Reading | _Failed | None:
-            if type(connector).write is Connector.write:
-                return None
-            return await connector.get_current_reading()
-
-        reading = await self._device.ask(equipment, form, ask, lambda code, detail, _: _Failed(code, detail))
-        if isinstance(reading, _Failed):
-            raise reading
-        if reading is None:
-            raise Conflict(
-                f"{target.key} cannot be written: devices of the protocol {equipment.protocol} are only read by this "
-                "version. OPC UA and Modbus devices can be written."
-            )
+    async def _before(
+        self, reach: Reach, equipment: Equipment, target: Writable, actor: Mapping[str, str]
+    ) -> SignalValue:
+        reading = await reach.read(equipment, target.key, actor)
         found = reading.values.get(target.key)
         if reading.error_code is not None or found is None:
-            raise _Failed(
+            raise WriteFailed(
                 reading.error_code or "unexpected_answer", reading.reason or f"The machine does not tell {target.key}."
             )
         if found.value is None and found.raw is None:
-            raise _Failed("unexpected_answer", f"{target.key} cannot be read now: {found.reason}.")
-        return found
-
-    async def _order(
-        self, equipment: Equipment, form: Mapping[str, Any], target: Writable, order: WriteOrder
-    ) -> SignalValue:
-        async def ask(connector: Connector) -> SignalValue | _Failed:
-            return await connector.write(target.key, order.value)
-
-        def failed(code: str, detail: str, ms: float | None) -> _Failed:
-            if ms is not None:  # our own deadline: the connector could not say how far it had come
-                detail = f"The machine did not answer within {self._seconds:g} s. {_perhaps(target.key)}"
-            elif code == "device_error":
-                detail = f"{detail} {_perhaps(target.key)}"
-            return _Failed(code, detail)
-
-        found = await self._device.ask(equipment, form, ask, failed)
-        if isinstance(found, _Failed):
-            raise found
+            raise WriteFailed("unexpected_answer", f"{target.key} cannot be read now: {found.reason}.")
         return found
 
     @contextmanager
@@ -262,25 +227,12 @@ def _allowed(equipment: Equipment) -> None:
         )
     if not equipment.iot_enabled:
         raise Conflict(f"The connection to {name} is switched off (iot_enabled), so nothing is written to it.")
-    if equipment.polled_from != "cloud":
-        raise Conflict(
-            f"{name} stands behind the relay {equipment.relay_id}, which takes no write orders from here yet. Nothing "
-            "was written."
-        )
 
 
 def _failed(
     code: str, detail: str, order: WriteOrder, before: SignalValue | None = None, ms: float | None = None
 ) -> WriteOutcome:
     return WriteOutcome(False, code, order, before, None, ms, detail)
-
-
-def _nothing(detail: str) -> str:
-    return f"Nothing was written. {detail}"
-
-
-def _perhaps(key: str) -> str:
-    return f"It may have taken {key} all the same: look at its value before you try again."
 
 
 def _said(value: SignalValue) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.relay.hub_assignments import RelayAssignments
 from shared.relay.hub_commands import CommandBroker
+from shared.relay.hub_control import PlantReach
 from shared.relay.hub_devices import PlantDevices
 from shared.relay.hub_intake import RelayIntake
 from shared.relay.hub_registry import Relays
@@ -78,3 +79,8 @@ class RelayHub:
     def devices(self) -> PlantDevices:
         """Machines of the plants, asked through their relays."""
         return PlantDevices(self.commands, deadline_seconds=self._settings.poll_deadline_seconds)
+
+    @cached_property
+    def reach(self) -> PlantReach:
+        """The way of orders to machines of the plants."""
+        return PlantReach(self.commands, seconds=self._settings.poll_deadline_seconds / 2)

@@ -212,14 +212,6 @@ async def test_machines_that_are_not_written(
     assert device.connections == 0
 
 
-async def test_a_machine_behind_a_relay_is_not_written_yet(api: Api, device: Device, oven: str) -> None:
-    assert (await api.post("/api/v1/relays", json={"id": "madrid", "name": "Madrid"})).status == 201
-    assert (await api.patch(OVEN, json={"polled_from": "relay", "relay_id": "madrid"})).status == 200
-    answer = await write(api, "lamp", True)
-    assert (answer.status, "behind the relay madrid" in answer.json()["detail"]) == (409, True), answer.body
-    assert device.connections == 0
-
-
 async def test_a_machine_without_a_connection_or_at_all(api: Api, house: Services) -> None:
     assert (await write(api, "lamp", True)).status == 404
     assert (await api.post("/api/v1/equipment", json={"id": "oven-1", "name": "Oven"})).status == 201
@@ -338,7 +330,14 @@ LAMP = WriteOrder("lamp", True, "light")
 
 
 async def test_the_deadline_is_hard(house: Services, hanging: Noticing) -> None:
-    control = RemoteControl(house.equipment, house.connectors, house.audit, house.clock, deadline_seconds=1.0)
+    control = RemoteControl(
+        house.equipment,
+        house.connectors,
+        house.audit,
+        house.clock,
+        deadline_seconds=1.0,
+        through_relay=lambda: house.relay_hub.reach,
+    )
     async with asyncio.timeout(5):
         outcome = await control.write("oven-1", LAMP, ACTOR)
     assert (outcome.success, outcome.status, outcome.after) == (False, "timeout", None)
