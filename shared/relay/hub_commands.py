@@ -156,7 +156,8 @@ class CommandBroker:
             except (PreconditionFailed, NotFound):
                 continue
             if not expired:
-                claimed.append(command)
+                left = (command.expires_at - now).total_seconds()
+                claimed.append(command.model_copy(update={"valid_seconds": left}))
         return claimed
 
     async def answered(self, relay_id: str, answer: CommandAnswer) -> None:

@@ -114,6 +114,8 @@ class Command(_Message):
     ``value``; ``discover``: ``seconds``; ``deliver``: what is to be sent."""
     expires_at: Moment
     """After this it must not be begun: nobody waits for its answer any more."""
+    valid_seconds: float | None = Field(None, ge=0)
+    """How much of that time was left when it was given out: what counts on a relay whose clock is not the hub's."""
     actor: dict[str, str] = Field(default_factory=dict)
     """Who asked, as the audit log names them."""
 

@@ -7,6 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -67,7 +68,7 @@ class CommandLoop:
                     continue
                 self.link.works()
                 for command in commands:
-                    self._begin(command)
+                    self._begin(_by_our_clock(command, self._clock.now()))
                 if not commands:
                     await asyncio.sleep(begun + LEAST_SECONDS - asyncio.get_running_loop().time())
         finally:
@@ -186,6 +187,13 @@ class CommandLoop:
     def _no(self, command: Command, code: str, detail: str) -> CommandAnswer:
         error = CommandError(code=code, detail=detail[:2_000])
         return CommandAnswer(id=command.id, ok=False, error=error, at=self._clock.now())
+
+
+def _by_our_clock(command: Command, now: datetime) -> Command:
+    """The hub's clock and ours may differ by more than a command lives."""
+    if command.valid_seconds is None:
+        return command
+    return command.model_copy(update={"expires_at": now + timedelta(seconds=command.valid_seconds)})
 
 
 def _check_writable(device: Device, key: str) -> None:
