@@ -302,6 +302,8 @@ class SqliteFile:
                     return
                 self._checkpoint(connection)
                 self._move.clear()
+                if self._closed:  # asked to stop meanwhile, and that call was just cleared away
+                    return
                 self._moved_mostly = True
 
     def _finish_moving(self) -> None:
