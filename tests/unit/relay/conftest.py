@@ -28,6 +28,12 @@ MACHINE: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readings that are put one after the other need not wait for others."""
+    monkeypatch.setattr("shared.relay.plant_spool.GATHER_SECONDS", 0.001)
+
+
 @dataclass
 class Hub:
     """The hub, and what a relay's token opens."""

@@ -268,3 +268,46 @@ async def test_kill_9_loses_nothing_that_was_said_to_be_stored(tmp_path: Path, c
 
 async def test_lanes_have_their_numbers() -> None:
     assert (ALARM, HISTORY) == (0, 1)
+
+
+async def test_readings_of_one_moment_share_a_commit(spool: Spool) -> None:
+    commits = 0
+
+    def count(statement: str) -> None:
+        nonlocal commits
+        commits += statement.startswith("COMMIT")
+
+    spool._file._writer.set_trace_callback(count)
+    await asyncio.gather(*(spool.put([document(n)]) for n in range(150)))
+    assert commits <= 2
+    await asyncio.gather(*(spool.put([document(n)]) for n in range(150, 1_150)))
+    assert (await spool.state()).readings == 1_150
+
+
+async def test_a_caller_who_goes_takes_nothing_along(tmp_path: Path, clock: ManualClock) -> None:
+    spool = opened(tmp_path, clock)
+    putting = [asyncio.create_task(spool.put([document(n)])) for n in range(3)]
+    await asyncio.sleep(0)
+    putting[0].cancel()
+    await asyncio.wait(putting)
+    late = asyncio.create_task(spool.put([document(3)]))
+    await asyncio.sleep(0)
+    late.cancel()
+    await asyncio.wait({late})
+    await spool.close()
+    spool = opened(tmp_path, clock)
+    assert await drained(spool) == [document(n)["id"] for n in range(4)], "what was read is on disk at the end"
+    await spool.close()
+
+
+async def test_what_comes_again_is_not_lost(tmp_path: Path, clock: ManualClock) -> None:
+    spool = opened(tmp_path, clock)
+    writer = spool._file._writer
+    writer.execute(f"PRAGMA max_page_count={writer.execute('PRAGMA page_count').fetchone()[0]}")
+    with pytest.raises(Unavailable):
+        await spool.put([document(1, padding=100_000)], comes_again=True)
+    assert (await spool.state()).lost_total == 0
+    with pytest.raises(Unavailable):
+        await spool.put([document(1, padding=100_000)])
+    assert (await spool.state()).lost_total == 1
+    await spool.close()
