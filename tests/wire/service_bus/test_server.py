@@ -77,9 +77,9 @@ def test_everything_a_receiver_sees(server: ServiceBusServer, links: Links) -> N
     assert m.application_properties == {b"text": "ä".encode(), b"number": 7, b"yes": True}
     assert (m.delivery_count, m.sequence_number) == (0, 1)
     assert m.enqueued_time_utc is not None
-    assert abs(m.enqueued_time_utc - datetime.now(UTC)) < timedelta(seconds=5)
+    assert abs(m.enqueued_time_utc - datetime.now(UTC)) < timedelta(seconds=40)
     assert m.locked_until_utc is not None
-    assert timedelta(seconds=50) < m.locked_until_utc - datetime.now(UTC) <= timedelta(seconds=60)
+    assert timedelta(seconds=15) < m.locked_until_utc - datetime.now(UTC) <= timedelta(seconds=60)
     assert m.lock_token is not None
     assert server.depth("plain", "locked") == 1
 
