@@ -208,7 +208,10 @@ class Machine:
                 readings = await connector.get_readings()
                 if readings and readings[0].source == "poll":
                     return replace(readings[0], source="relay")  # the attempt itself: it failed
-                await self._take(readings, comes_again=True)
+                try:
+                    await self._take(readings, comes_again=True)
+                except Unavailable:  # our disk, not the machine: said by the spool; they are not acknowledged
+                    return None
                 more = await connector.acknowledge()
         finally:
             await self.close()

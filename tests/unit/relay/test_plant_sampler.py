@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from shared.errors import DeviceConnectionError, InvalidInput
 from shared.relay.plant_machine import Machine, Plant
 from shared.relay.plant_sampler import Sampler
 from shared.signals import Quality, Reading, SignalValue
-from tests.unit.relay.plant_house import Oven, Ovens, device, plant, sound, waiting
+from tests.unit.relay.plant_house import Oven, OvenConnector, Ovens, device, plant, sound, waiting
 
 PERIOD = 0.05
 
@@ -274,3 +275,71 @@ async def test_readings_that_stay_within_the_deadband_are_not_stored(here: Plant
         await machine.visit()
     stored = await waiting(here.spool)
     assert [one["values"]["temperature.cabinet"]["v"] for one in stored] == [180.1, 185.0]
+
+
+async def test_what_could_not_be_stored_was_not_told(here: Plant, ovens: Ovens) -> None:
+    async def changed(oven: Oven) -> Reading:
+        value = 180.0 if len(oven.times) == 1 else 190.0
+        values = {"temperature.cabinet": SignalValue(value, unit="C"), "note": SignalValue("x" * 30_000)}
+        return Reading(oven.name, oven.clock.now(), values)
+
+    ovens.add("oven-1", changed)
+    signals = {"temperature": {"at": "t", "deadband": 0.5}}
+    machine = Machine(device("oven-1", iot_config={"signals": signals}), here)
+    await machine.visit()
+    writer = here.spool._file._writer
+    writer.execute(f"PRAGMA max_page_count={writer.execute('PRAGMA page_count').fetchone()[0]}")
+    await machine.visit()
+    assert (await here.spool.state()).lost_total == 1
+    writer.execute("PRAGMA max_page_count=1000000")
+    await machine.visit()
+    await machine.visit()
+    assert [one["values"]["temperature.cabinet"]["v"] for one in await waiting(here.spool)] == [180.0, 190.0]
+
+
+class BrokerConnector(OvenConnector):
+    """Messages wait for it until they are acknowledged."""
+
+    acknowledges = True
+
+    def __init__(self, oven: Oven, queue: list[list[Reading]], log: list[str]) -> None:
+        super().__init__(oven)
+        self._queue = queue
+        self._log = log
+
+    async def get_readings(self) -> list[Reading]:
+        self._log.append("read")
+        return self._queue[0] if self._queue else []
+
+    async def acknowledge(self) -> bool:
+        self._log.append("acknowledged")
+        if self._queue:
+            self._queue.pop(0)
+        return bool(self._queue)
+
+
+async def test_messages_of_a_broker_are_acknowledged_once_they_are_stored(here: Plant, ovens: Ovens) -> None:
+    oven = ovens.add("oven-1")
+    now = here.clock.now()
+
+    def message(number: int, size: int = 1) -> Reading:
+        values = {"note": SignalValue(str(number) * size)}
+        return Reading("oven-1", now + timedelta(seconds=number), values, source=f"m{number}")
+
+    queue, log = [[message(1), message(2)], [message(3, 50_000)]], list[str]()
+    ovens.open = lambda **_: BrokerConnector(oven, queue, log)  # type: ignore[method-assign]
+    machine = Machine(device("oven-1"), here)
+    writer = here.spool._file._writer
+    await here.spool.put([])  # its pages are there
+    writer.execute(f"PRAGMA max_page_count={writer.execute('PRAGMA page_count').fetchone()[0] + 2}")
+    await machine.visit()
+    assert log == ["read", "acknowledged", "read"], "what could not be stored comes again"
+    assert oven.closed == 1
+    assert (await here.spool.state()).lost_total == 0
+    writer.execute("PRAGMA max_page_count=1000000")
+    assert await machine.visit() == 0.0
+    assert queue == []
+    assert [one["id"].rpartition(":")[2] for one in await waiting(here.spool)] == ["m1", "m2", "m3"]
+    assert machine.failing is False
+    assert await machine.visit() == 0.0, "nothing came: no reading, and no failure"
+    assert await waiting(here.spool) == []
