@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from shared.connectors.device_options import DeviceConfig, DeviceOptions
 from shared.connectors.mapping import Signals
 from shared.connectors.modbus_address import Order
-from shared.connectors.values import is_temperature
 
 __all__ = ["Framing", "ModbusConfig", "ModbusOptions", "Parity"]
 
@@ -28,15 +27,12 @@ def _parity(value: Any) -> Any:
     return _PARITIES.get(value, value) if isinstance(value, str) else value
 
 
-class ModbusOptions(BaseModel):
+class ModbusOptions(DeviceOptions):
     """``additional_config`` of a Modbus device. Other single values are names for the addresses: ``{deck}``."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     unit: int = Field(1, ge=0, le=255, description="Unit id (slave address). Behind a gateway or on a line: 1 to 247.")
     signals: Signals | None = Field(None, description="The mapping: signal to table and address.")
     byte_order: Annotated[Order, BeforeValidator(_upper)] = Field("ABCD", description="Where an address names none.")
-    temperature_unit: Literal["C", "F"] = Field("C", description="For temperatures whose mapping names no unit.")
     timeout: float = Field(
         5.0, ge=0.2, le=60, description="Seconds for everything: waiting for the line, connecting, all answers."
     )
@@ -54,52 +50,19 @@ class ModbusOptions(BaseModel):
     parity: Annotated[Parity, BeforeValidator(_parity)] = Field("N", description="Serial line only.")
     stop_bits: Literal[1, 2] = Field(1, description="Serial line only.")
 
-    @field_validator("signals")
-    @classmethod
-    def _units(cls, value: Signals | None) -> Signals | None:
-        for key, spec in (value or {}).items():
-            unit = (spec.unit or "C").strip().lstrip("°").upper()
-            if is_temperature(key) and unit not in ("C", "F", "CELSIUS", "FAHRENHEIT"):
-                raise ValueError(f"['{key}'].unit: a temperature is in C or F")
-        return value
-
     @model_validator(mode="after")
     def _sensible(self) -> ModbusOptions:
         if self.answer_timeout > self.timeout:
             raise ValueError("answer_timeout is longer than timeout, which is for everything together")
-        known = list(type(self).model_fields)
-        for name, value in (self.model_extra or {}).items():
-            if not isinstance(value, str | int | float | bool) and value is not None:
-                raise ValueError(f"['{name[:40]}']: is not known here; only single values may stand beside the options")
-            near = difflib.get_close_matches(name, known, 1, 0.8)
-            if near:
-                raise ValueError(f"['{name[:40]}']: is not known here, did you mean {near[0]}")
         return self
 
-    def variables(self, equipment_id: str) -> dict[str, str]:
-        """What may stand in braces in addresses."""
-        found = {"equipment_id": equipment_id, "id": equipment_id, "unit": str(self.unit)}
-        for name, value in (self.model_extra or {}).items():
-            if value is not None and value != "":
-                found[name] = str(value).lower() if isinstance(value, bool) else str(value)
-        return found
 
-
-class ModbusConfig(BaseModel):
+class ModbusConfig(DeviceConfig):
     """The whole of it, in the implementation guide's shape."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    protocol: str | None = Field(None, description="Repeated by some callers; the argument counts.")
     endpoint: str = Field(min_length=1, max_length=500, repr=False)
-    port: int | None = Field(None, ge=1, le=65_535)
     credentials: dict[str, Any] = Field(default_factory=dict, repr=False)
     additional_config: ModbusOptions = Field(default_factory=ModbusOptions)
-
-    @field_validator("credentials", "additional_config", mode="before")
-    @classmethod
-    def _none_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
 
     @field_validator("credentials")
     @classmethod

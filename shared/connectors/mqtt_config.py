@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from shared.connectors.device_options import DeviceConfig, DeviceOptions
 from shared.connectors.mapping import Signals
 from shared.connectors.mqtt_topics import BadTopic, parse_at, parse_filter
 from shared.connectors.paths import BadAddress, parse_path
-from shared.connectors.values import is_temperature
 
 __all__ = ["MqttConfig", "MqttCredentials", "MqttOptions"]
 
@@ -44,10 +43,10 @@ class MqttCredentials(BaseModel):
         return self
 
 
-class MqttOptions(BaseModel):
+class MqttOptions(DeviceOptions):
     """``additional_config`` of an MQTT device. Other single values are names for topics and addresses: ``{line}``."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True, populate_by_name=True)
+    ALSO_KNOWN = ("timestampAt", "topic")
 
     path: Annotated[list[Topic], BeforeValidator(_listed)] = Field(
         default_factory=list,
@@ -82,7 +81,6 @@ class MqttOptions(BaseModel):
         False, description="true: send the password although nothing encrypts it. Only on a network of your own."
     )
     unit: str | int | None = Field(None, description="What {unit} stands for.")
-    temperature_unit: Literal["C", "F"] = Field("C", description="For temperatures whose mapping names no unit.")
 
     @field_validator("path")
     @classmethod
@@ -114,47 +112,17 @@ class MqttOptions(BaseModel):
                 raise ValueError(f"['{key}'].at: {err}") from None
             if spec.writable:
                 raise ValueError(f"['{key}'].writable: MQTT devices are only read: leave it out")
-            unit = (spec.unit or "C").strip().lstrip("°").upper()
-            if is_temperature(key) and unit not in ("C", "F", "CELSIUS", "FAHRENHEIT"):
-                raise ValueError(f"['{key}'].unit: a temperature is in C or F")
         return value
 
     @model_validator(mode="after")
     def _sensible(self) -> MqttOptions:
         if self.ca_certificate is not None and not self.verify_ssl:
             raise ValueError("ca_certificate has no effect while verify_ssl is false: leave one of them out")
-        known = [*type(self).model_fields, "timestampAt", "topic"]
-        for name, value in (self.model_extra or {}).items():
-            if not isinstance(value, str | int | float | bool) and value is not None:
-                raise ValueError(f"['{name[:40]}']: is not known here; only single values may stand beside the options")
-            near = difflib.get_close_matches(name, known, 1, 0.8)
-            if near:
-                raise ValueError(f"['{name[:40]}']: is not known here, did you mean {near[0]}")
         return self
 
-    def variables(self, equipment_id: str) -> dict[str, str]:
-        """What may stand in braces in topics and addresses."""
-        found = {"equipment_id": equipment_id, "id": equipment_id}
-        for name, value in (self.model_extra or {}).items():
-            if value is not None and value != "":
-                found[name] = str(value).lower() if isinstance(value, bool) else str(value)
-        if self.unit is not None:
-            found["unit"] = str(self.unit)
-        return found
 
-
-class MqttConfig(BaseModel):
+class MqttConfig(DeviceConfig):
     """The whole of it, in the implementation guide's shape."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    protocol: str | None = Field(None, description="Repeated by some callers; the argument counts.")
-    endpoint: str = Field(repr=False)
-    port: int | None = Field(None, ge=1, le=65_535)
     credentials: MqttCredentials = Field(default_factory=MqttCredentials, repr=False)
     additional_config: MqttOptions = Field(default_factory=lambda: MqttOptions.model_validate({}))
-
-    @field_validator("credentials", "additional_config", mode="before")
-    @classmethod
-    def _none_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value

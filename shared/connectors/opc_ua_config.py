@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from shared.connectors.device_options import DeviceConfig, DeviceOptions
 from shared.connectors.mapping import Signals
 from shared.connectors.opc_ua_address import BadNodeAddress, parse_node
 from shared.connectors.opc_ua_certificates import load_user_certificate, parse_pin
-from shared.connectors.values import is_temperature
 from shared.errors import InvalidInput
 
 __all__ = ["OpcUaConfig", "OpcUaCredentials", "OpcUaOptions", "SecurityMode", "SecurityPolicy"]
@@ -73,10 +72,8 @@ class OpcUaCredentials(BaseModel):
         return self
 
 
-class OpcUaOptions(BaseModel):
+class OpcUaOptions(DeviceOptions):
     """``additional_config`` of an OPC UA device. Other single values are names for the addresses: ``{line}``."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     security_policy: Annotated[SecurityPolicy, BeforeValidator(_policy)] = Field(
         "Basic256Sha256", description="None: everything goes over the network in the clear."
@@ -97,7 +94,6 @@ class OpcUaOptions(BaseModel):
     )
     signals: Signals | None = Field(None, description="The mapping: signal to node.")
     unit: str | int | None = Field(None, description="What {unit} stands for.")
-    temperature_unit: Literal["C", "F"] = Field("C", description="For temperatures whose mapping names no unit.")
 
     @field_validator("server_cert")
     @classmethod
@@ -124,48 +120,14 @@ class OpcUaOptions(BaseModel):
                 _address(spec.at)
             except ValueError as err:
                 raise ValueError(f"['{key}'].at: {err}") from err
-            unit = (spec.unit or "C").strip().lstrip("°").upper()
-            if is_temperature(key) and unit not in ("C", "F", "CELSIUS", "FAHRENHEIT"):
-                raise ValueError(f"['{key}'].unit: a temperature is in C or F")
         return value
 
-    @model_validator(mode="after")
-    def _sensible(self) -> OpcUaOptions:
-        known = list(type(self).model_fields)
-        for name, value in (self.model_extra or {}).items():
-            if not isinstance(value, str | int | float | bool) and value is not None:
-                raise ValueError(f"['{name[:40]}']: is not known here; only single values may stand beside the options")
-            near = difflib.get_close_matches(name, known, 1, 0.8)
-            if near:
-                raise ValueError(f"['{name[:40]}']: is not known here, did you mean {near[0]}")
-        return self
 
-    def variables(self, equipment_id: str) -> dict[str, str]:
-        """What may stand in braces in addresses."""
-        found = {"equipment_id": equipment_id, "id": equipment_id}
-        for name, value in (self.model_extra or {}).items():
-            if value is not None and value != "":
-                found[name] = str(value).lower() if isinstance(value, bool) else str(value)
-        if self.unit is not None:
-            found["unit"] = str(self.unit)
-        return found
-
-
-class OpcUaConfig(BaseModel):
+class OpcUaConfig(DeviceConfig):
     """The whole of it, in the implementation guide's shape."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    protocol: str | None = Field(None, description="Repeated by some callers; the argument counts.")
-    endpoint: str = Field(repr=False)
-    port: int | None = Field(None, ge=1, le=65_535)
     credentials: OpcUaCredentials = Field(default_factory=OpcUaCredentials, repr=False)
     additional_config: OpcUaOptions = Field(default_factory=OpcUaOptions)
-
-    @field_validator("credentials", "additional_config", mode="before")
-    @classmethod
-    def _none_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
 
 
 def _address(text: str) -> None:

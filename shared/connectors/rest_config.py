@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, field_validator, model_validator
 
 from shared.connectors.credentials import Credentials
+from shared.connectors.device_options import DeviceConfig, DeviceOptions
 from shared.connectors.mapping import Signals
 from shared.connectors.paths import BadAddress, parse_path
-from shared.connectors.values import is_temperature
 
 __all__ = ["RestConfig", "RestOptions"]
 
@@ -45,10 +44,10 @@ def _address(value: str) -> str:
 PathTemplate = Annotated[Annotated[str, Field(max_length=2_000)] | None, BeforeValidator(_path_template)]
 
 
-class RestOptions(BaseModel):
+class RestOptions(DeviceOptions):
     """``additional_config`` of a REST device. Other single values are names for the paths: ``{oven_id}``."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True, populate_by_name=True)
+    ALSO_KNOWN = ("timestampAt", "path")
 
     data_endpoint: PathTemplate = Field(
         None,
@@ -68,7 +67,6 @@ class RestOptions(BaseModel):
         validation_alias=AliasChoices("timestamp_at", "timestampAt"),
         description="Address of the time of measurement: ISO 8601, or seconds or milliseconds since 1970.",
     )
-    temperature_unit: Literal["C", "F"] = Field("C", description="For temperatures whose mapping names no unit.")
     method: Literal["GET"] = "GET"
     headers: dict[str, str] = Field(default_factory=dict, max_length=20)
 
@@ -106,47 +104,17 @@ class RestOptions(BaseModel):
                 _address(spec.at)
             except ValueError as err:
                 raise ValueError(f"['{key}'].at: {err}") from err
-            unit = (spec.unit or "C").strip().lstrip("°").upper()
-            if is_temperature(key) and unit not in ("C", "F", "CELSIUS", "FAHRENHEIT"):
-                raise ValueError(f"['{key}'].unit: a temperature is in C or F")
         return value
 
     @model_validator(mode="after")
     def _sensible(self) -> RestOptions:
         if self.ca_certificate is not None and not self.verify_ssl:
             raise ValueError("ca_certificate has no effect while verify_ssl is false: leave one of them out")
-        known = [*type(self).model_fields, "timestampAt", "path"]
-        for name, value in (self.model_extra or {}).items():
-            if not isinstance(value, str | int | float | bool) and value is not None:
-                raise ValueError(f"['{name[:40]}']: is not known here; only single values may stand beside the options")
-            near = difflib.get_close_matches(name, known, 1, 0.8)
-            if near:
-                raise ValueError(f"['{name[:40]}']: is not known here, did you mean {near[0]}")
         return self
 
-    def variables(self, equipment_id: str) -> dict[str, str]:
-        """What may stand in braces in paths and addresses."""
-        found = {"equipment_id": equipment_id, "id": equipment_id}
-        for name, value in (self.model_extra or {}).items():
-            if value is not None and value != "":
-                found[name] = str(value).lower() if isinstance(value, bool) else str(value)
-        if self.unit is not None:
-            found["unit"] = str(self.unit)
-        return found
 
-
-class RestConfig(BaseModel):
+class RestConfig(DeviceConfig):
     """The whole of it, as the implementation guide writes it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    protocol: str | None = Field(None, description="Repeated by some callers; the argument counts.")
-    endpoint: str = Field(repr=False)
-    port: int | None = Field(None, ge=1, le=65_535)
     credentials: Credentials = Field(default_factory=Credentials, repr=False)
     additional_config: RestOptions = Field(default_factory=RestOptions)
-
-    @field_validator("credentials", "additional_config", mode="before")
-    @classmethod
-    def _none_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
