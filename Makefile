@@ -8,7 +8,7 @@ RUNTIME := azure-functions-runtime==1.3.0
 # Azure runs 3.13: where this machine has one, the runtime and unit folders run on it too.
 PYTHON313 := $(shell sh tests/find_python.sh 3.13)
 # More than there are cores: half of what the tests over the wire do is waiting.
-WORKERS ?= 3
+WORKERS ?= 4
 ARGS ?=
 
 .PHONY: run test test313 peers bench check check-infra format package clean help
@@ -24,7 +24,7 @@ test: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models peers c
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark and not quiet" $(ARGS)
 
 test313: $(STAMPS)/dev313 # the runtime and unit folders on the Python that Azure runs
-	.venv313/bin/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark and not process" -p no:cacheprovider tests/runtime tests/unit
+	.venv313/bin/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark and not process and not long" -p no:cacheprovider tests/runtime tests/unit
 
 bench: $(STAMPS)/dev ## measure, each figure beside a yardstick of the same minute
 	$(BIN)/python -m tests.benchmarks $(ARGS)

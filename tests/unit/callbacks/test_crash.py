@@ -22,6 +22,8 @@ from tests.unit.callbacks.mortal import CrashNow, Fate, alive, work_off
 from tests.unit.callbacks.receiver import Receiver
 from tests.unit.callbacks.world import EVENTS, World
 
+pytestmark = pytest.mark.long
+
 
 async def _world(folder: Path, clock: ManualClock, receiver: Receiver) -> World:
     world = World(folder, clock, receiver)

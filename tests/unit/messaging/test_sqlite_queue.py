@@ -88,6 +88,7 @@ async def test_sequence_numbers_are_never_given_twice(tmp_path: Path, clock: Man
     assert len(seen) == 15
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("restart", [False, True])
 async def test_a_long_backlog_stays_on_disk(
     tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, restart: bool
