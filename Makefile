@@ -8,7 +8,7 @@ RUNTIME := azure-functions-runtime==1.3.0
 # Azure runs 3.13: where this machine has one, the runtime and unit folders run on it too.
 PYTHON313 := $(shell sh tests/find_python.sh 3.13)
 # More than there are cores: half of what the tests over the wire do is waiting.
-WORKERS ?= 4
+WORKERS ?= 3
 ARGS ?=
 
 .PHONY: run test test313 peers bench check check-infra format package clean help
