@@ -10,6 +10,8 @@ PYTHON313 := $(shell sh tests/find_python.sh 3.13)
 # More than there are cores: half of what the tests over the wire do is waiting.
 WORKERS ?= 3
 ARGS ?=
+# The tests start hundreds of processes; from source each would begin with compiling it.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test313 peers bench check check-infra format package clean help
 

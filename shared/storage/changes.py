@@ -109,7 +109,9 @@ def apply_change(document: Document, keys: Sequence[str], operation: PatchOperat
         raise InvalidInput(f"{operation.path}: its parent is not there, or is no object.", field=operation.path)
     last = keys[-1]
     if isinstance(operation, SetPath):
-        holder[last] = operation.value
+        # A copy: a later operation may change it in the document, and the patch itself may have to be sent again.
+        value = operation.value
+        holder[last] = orjson.loads(orjson.dumps(value)) if isinstance(value, dict | list) else value
     elif isinstance(operation, Increment):
         holder[last] = _sum(holder.get(last, 0), operation)
     elif last in holder:

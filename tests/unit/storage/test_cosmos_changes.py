@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidInput
@@ -176,6 +176,7 @@ DOCUMENTS = st.fixed_dictionaries(
 
 
 @given(DOCUMENTS, OPERATIONS)
+@example({"a": {}, "b": {}}, [SetPath("b", {"x": 0, "z": 0}), RemovePath("b.z")])
 def test_what_was_done_is_recognised(document: dict[str, Any], operations: list[PatchOperation]) -> None:
     """Whatever a patch leaves, it is taken for done if it tells at all."""
     deed = patch(*operations)
