@@ -22,6 +22,7 @@ from functions import (
     metrics,
     polling,
     relays,
+    tasks,
     telemetry,
 )
 
@@ -46,6 +47,7 @@ for surface in (
     metrics,
     polling,
     relays,
+    tasks,
     telemetry,
 ):
     app.register_functions(surface.bp)

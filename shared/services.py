@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from shared.relay.hub_registry import Relays
     from shared.relay.plant_relay import PlantRelay
     from shared.telemetry.readings import Readings
+    from shared.work.tasks import Tasks
 
 __all__ = ["Services", "services", "use"]
 
@@ -221,6 +222,13 @@ class Services(Backends):
             base_url=self.settings.base_url,
         )
 
+    @cached_property
+    def tasks(self) -> Tasks:
+        """What somebody is to do."""
+        from shared.work.tasks import Tasks
+
+        return Tasks(self.store, self.equipment, self.events, self.audit, self.clock, base_url=self.settings.base_url)
+
     # Floor 5 -----------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -279,9 +287,10 @@ class Services(Backends):
     @cached_property
     def relays(self) -> Relays:
         """The relays in the plants, as the hub knows them."""
+        from shared.relay.hub_keys import RelayKeys
         from shared.relay.hub_registry import Relays
 
-        return Relays(self.store, self.access, self.audit, self.clock)
+        return Relays(self.store, self.access, self.audit, self.clock, keys=RelayKeys(lambda: self.vault))
 
     @cached_property
     def relay_hub(self) -> RelayHub:

@@ -12,6 +12,7 @@ __all__ = [
     "ALERT_ACKNOWLEDGED",
     "ALERT_RAISED",
     "ALERT_RESOLVED",
+    "ALERT_RESPONSE_FAILED",
     "ALERT_SHELVED",
     "CATALOGUE",
     "EQUIPMENT_CONNECTION_CHANGED",
@@ -23,7 +24,11 @@ __all__ = [
     "RELAY_BACK",
     "RELAY_READINGS_DROPPED",
     "RELAY_SILENT",
+    "TASK_ASSIGNED",
+    "TASK_CREATED",
+    "TASK_STATUS_CHANGED",
     "TEST",
+    "TICKET_REQUESTED",
     "EventType",
 ]
 
@@ -38,6 +43,11 @@ ALERT_RAISED = "ALERT_RAISED"
 ALERT_ACKNOWLEDGED = "ALERT_ACKNOWLEDGED"
 ALERT_RESOLVED = "ALERT_RESOLVED"
 ALERT_SHELVED = "ALERT_SHELVED"
+ALERT_RESPONSE_FAILED = "ALERT_RESPONSE_FAILED"
+TICKET_REQUESTED = "TICKET_REQUESTED"
+TASK_CREATED = "TASK_CREATED"
+TASK_STATUS_CHANGED = "TASK_STATUS_CHANGED"
+TASK_ASSIGNED = "TASK_ASSIGNED"
 EQUIPMENT_STATE_CHANGED = "EQUIPMENT_STATE_CHANGED"
 EQUIPMENT_CONNECTION_CHANGED = "EQUIPMENT_CONNECTION_CHANGED"
 RELAY_SILENT = "RELAY_SILENT"
@@ -81,6 +91,34 @@ _BY = {
     "comment": "what they wrote; null if nothing",
 }
 
+_RESPONSE_FIELDS = {
+    "response": "the name of the response in its rule",
+    "response_id": "which one, of which alert",
+    "rule_id": "the rule it belongs to",
+    "rule_name": "the rule's name; null where it has none",
+}
+
+_TASK_FIELDS = {
+    "task_id": "the task, as its API names it",
+    "title": "what is to be done, in one line",
+    "description": "the same at length; null if nothing was written",
+    "kind": "what sort of work; null if nobody said",
+    "status": "open, in_progress, done, cancelled or postponed, as it was when this happened",
+    "priority": "low, normal, high or urgent",
+    "assignee": "who is to do it, as it was when this happened; null: nobody yet",
+    "start_at": "when it is to begin; null if nobody said",
+    "due_at": "when it is to be done; null if nobody said",
+    "equipment_id": "the machine it is about; null where it is about none",
+    "equipment_name": "the machine's name, for people",
+    "alert_id": "the alert it is about; null where it is about none",
+    "work_order_id": "the work order it belongs to; null where it belongs to none",
+    "reference": "how another system calls it; null if none does",
+    "created_at": "when it was made",
+    "created_by": "who made it",
+    "by": "the name of the person or system that did it",
+    "url": "where the task can be read and changed",
+}
+
 _RELAY_FIELDS = {
     "relay_id": "the relay",
     "relay_name": "the relay's name, for people",
@@ -101,6 +139,41 @@ CATALOGUE: Mapping[str, EventType] = {
             ALERT_SHELVED,
             "A person silenced an alert for some time.",
             data={**_ALERT_FIELDS, **_BY, "shelved_until": "when it comes back if it is still active"},
+        ),
+        EventType(
+            ALERT_RESPONSE_FAILED,
+            "An automated response to an alert failed for good, or nobody knows whether it was done.",
+            data={
+                **_ALERT_FIELDS,
+                **_RESPONSE_FIELDS,
+                "action": "write, call, task or ticket",
+                "outcome": "failed or unknown",
+                "detail": "one sentence for people: what went wrong, and what to do",
+                "attempts": "how often it was tried",
+            },
+        ),
+        EventType(
+            TICKET_REQUESTED,
+            "An alert's rule asks for a ticket in another system.",
+            data={
+                **_ALERT_FIELDS,
+                **_RESPONSE_FIELDS,
+                "ticket_id": "the same whenever this is told: makes one ticket of it",
+                "title": "of the ticket",
+                "description": "of the ticket; null if the rule has none",
+                "priority": "low, normal, high or urgent",
+            },
+        ),
+        EventType(TASK_CREATED, "A task was made, by a person or by an alert's rule.", data=_TASK_FIELDS),
+        EventType(
+            TASK_STATUS_CHANGED,
+            "A task was begun, done, cancelled, postponed or opened again.",
+            data={**_TASK_FIELDS, "previous_status": "the one before"},
+        ),
+        EventType(
+            TASK_ASSIGNED,
+            "A task was given to somebody else, or to nobody.",
+            data={**_TASK_FIELDS, "previous_assignee": "who had it before; null: nobody"},
         ),
         EventType(
             EQUIPMENT_STATE_CHANGED,

@@ -1,0 +1,1 @@
+"""Work: sessions, work orders, tasks, batches - what people did, and with which oven."""
