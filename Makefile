@@ -23,10 +23,10 @@ run: $(if $(filter azure,$(BACKEND)),$(STAMPS)/dev $(STAMPS)/azurite,$(STAMPS)/l
 
 test: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models peers check $(if $(PYTHON313),test313) ## install what the tests need and run them all
 	$(if $(ARGS),,$(BIN)/python -m pytest -q -n 0 -p no:cacheprovider -m quiet tests/benchmarks)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark and not quiet" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not benchmark and not quiet" $(ARGS)
 
 test313: $(STAMPS)/dev313 # the runtime and unit folders on the Python that Azure runs
-	.venv313/bin/python -m pytest -n $(WORKERS) --dist loadgroup -m "not benchmark and not process and not long" -p no:cacheprovider tests/runtime tests/unit
+	.venv313/bin/python -m pytest -n $(WORKERS) --dist loadgroup --hypothesis-profile=again -m "not benchmark and not process and not long" -p no:cacheprovider tests/runtime tests/unit
 
 bench: $(STAMPS)/dev ## measure, each figure beside a yardstick of the same minute
 	$(BIN)/python -m tests.benchmarks $(ARGS)

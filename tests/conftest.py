@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from shared import services as services_module
@@ -14,6 +15,20 @@ from shared.clock import ManualClock
 from shared.services import Services
 from shared.settings import Settings
 from tests.api import Api, Drained, drain_queues, run_timer
+
+hypothesis.settings.register_profile("again", max_examples=20)
+"""For the second Python: what is found there is about the Python, and not about rare examples."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that the workers end together."""
+    items.sort(key=_weight, reverse=True)
+
+
+def _weight(item: pytest.Item) -> int:
+    if item.get_closest_marker("long"):
+        return 2
+    return 1 if item.get_closest_marker("process") else 0
 
 
 @pytest.fixture

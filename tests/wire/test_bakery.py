@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.test_walk import ROOT, free_port
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(180), pytest.mark.xdist_group("azurite")]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(180), pytest.mark.xdist_group("azurite")]
 
 
 async def test_the_bakery_bakes_over_azure(tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ async def test_an_undisturbed_life(azure: AzureWire, tmp_path: Path) -> None:
     assert azure.cosmos.cross_partition_orders == []
 
 
+@pytest.mark.long
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_death_at_every_step(azure: AzureWire, tmp_path: Path, part: int) -> None:
     fate = await _undisturbed(azure, tmp_path)

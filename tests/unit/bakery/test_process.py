@@ -20,7 +20,7 @@ from local.bakery.plant import OVENS
 
 ROOT = Path(__file__).resolve().parents[3]
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(180)]
 
 
 def free_port() -> int:
