@@ -15,6 +15,7 @@ _SCHEMES: dict[str, tuple[str, ...]] = {
     "opc_ua": ("opc.tcp",),
     "modbus": ("modbus+tcp",),
     "mqtt": ("mqtt", "mqtts"),
+    "rational": ("https", "http", "opc.tcp"),
 }
 """By the connector that reads a protocol name: a vendor may be reached over any of them."""
 _HTTP = ("https", "http")

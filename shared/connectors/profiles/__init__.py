@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.connectors.mapping import SignalSpec
 from shared.json_text import load
 
-__all__ = ["DeviceModel", "Family", "Fields", "ModelSignal", "Profile", "fields", "profile_of", "profiles"]
+__all__ = ["Cloud", "DeviceModel", "Family", "Fields", "ModelSignal", "Profile", "fields", "profile_of", "profiles"]
 
 FOLDER = Path(__file__).parent
 
@@ -47,6 +47,17 @@ class DeviceModel(BaseModel):
     signals: tuple[ModelSignal, ...]
 
 
+class Cloud(BaseModel):
+    """A vendor's cloud whose parts have addresses of their own; ``endpoint`` only says that it is this one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    domain: str = Field(description="An endpoint in this domain means the vendor's cloud.")
+    opc_ua: str = Field(description="Where it tells live values.")
+    opc_ua_device: str = Field(description="Node of one device.")
+    rest: str = Field(description="Origin of its REST services.")
+
+
 class Profile(BaseModel):
     """What is known of one protocol name."""
 
@@ -61,6 +72,7 @@ class Profile(BaseModel):
     cannot_read_without: tuple[str, ...] = Field((), description="One of these options must be configured to read.")
     cannot_read_because: str = Field("", description="Said by every read while none of them is.")
     opc_ua: DeviceModel | None = Field(None, description="The device type whose nodes are found by browsing.")
+    cloud: Cloud | None = None
     defaults: dict[str, Any] = Field(default_factory=dict, description="Options where the configuration is silent.")
 
 

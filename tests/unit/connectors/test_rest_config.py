@@ -196,7 +196,7 @@ def test_the_names_that_can_be_read_today() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["rational", "rational_connected_cooking", "wachtel", "wachtel_remote"])
+@pytest.mark.parametrize("name", ["wachtel", "wachtel_remote"])
 async def test_the_guides_vendor_configuration_is_accepted(name: str) -> None:
     ConnectorFactory.check(name, GUIDE)
     connector = ConnectorFactory.create_connector(protocol=name, equipment_id="equipment-uuid", config=GUIDE)
