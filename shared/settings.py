@@ -53,6 +53,9 @@ class Settings(BaseModel):
         20.0, gt=0, le=60, description="Hard deadline for reading one device, whatever its own timeout says."
     )
     readings_retention_days: int = Field(90, ge=1, le=3650, description="How long single readings are kept, in days.")
+    batches_retention_days: int = Field(
+        730, ge=1, le=36_500, description="How long batch records are kept after their last change, in days."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     website_hostname: str = Field("", description="Set by Azure: the host name of the app.")
     website_auth_enabled: bool = Field(
