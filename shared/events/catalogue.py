@@ -14,6 +14,8 @@ __all__ = [
     "ALERT_RESOLVED",
     "ALERT_RESPONSE_FAILED",
     "ALERT_SHELVED",
+    "BATCH_COMPLETED",
+    "BATCH_STARTED",
     "CATALOGUE",
     "EQUIPMENT_CONNECTION_CHANGED",
     "EQUIPMENT_STATE_CHANGED",
@@ -53,6 +55,8 @@ EQUIPMENT_CONNECTION_CHANGED = "EQUIPMENT_CONNECTION_CHANGED"
 RELAY_SILENT = "RELAY_SILENT"
 RELAY_BACK = "RELAY_BACK"
 RELAY_READINGS_DROPPED = "RELAY_READINGS_DROPPED"
+BATCH_STARTED = "BATCH_STARTED"
+BATCH_COMPLETED = "BATCH_COMPLETED"
 EXTERNAL = "EXTERNAL"
 TEST = "TEST"
 
@@ -123,6 +127,19 @@ _RELAY_FIELDS = {
     "relay_id": "the relay",
     "relay_name": "the relay's name, for people",
     "url": "where its state can be read",
+}
+
+_BATCH_FIELDS = {
+    "batch_id": "the batch, as its API names it",
+    "equipment_id": "the oven",
+    "equipment_name": "the oven's name, for people",
+    "product": "what is baked, as a person or system wrote it; null if nobody did",
+    "program": "the oven's program; null if unknown",
+    "status": "running, completed or aborted",
+    "started_at": "when it began, by the oven's or the caller's time",
+    "work_order_id": "the work order it belongs to; null if none was named",
+    "source": "api (a person or system opened it) or rational (imported from ConnectedCooking)",
+    "url": "where the batch can be read",
 }
 
 CATALOGUE: Mapping[str, EventType] = {
@@ -229,6 +246,18 @@ CATALOGUE: Mapping[str, EventType] = {
                 **_RELAY_FIELDS,
                 "readings": "how many since it told last",
                 "readings_total": "how many since its disk was set up",
+            },
+        ),
+        EventType(BATCH_STARTED, "A batch began in an oven, or was imported with its beginning.", data=_BATCH_FIELDS),
+        EventType(
+            BATCH_COMPLETED,
+            "A batch ended: it was completed or aborted.",
+            data={
+                **_BATCH_FIELDS,
+                "ended_at": "when it ended; null if nobody says",
+                "duration_seconds": "how long it lasted; null without an end",
+                "core_temperature_max": "highest core temperature that the oven tells of the batch, in C; null if none",
+                "core_temperature_reached": "whether the required core temperature was reached; null if not told",
             },
         ),
         EventType(EXTERNAL, "Somebody outside told of something by the events API.", object_type=NONE),
