@@ -121,6 +121,12 @@ async def delete_relay(call: Call) -> Answer:
             f"{len(machines)} machines are read by this relay: {', '.join(machines[:10])}"
             f"{' ...' if len(machines) > 10 else ''}. Give them another relay_id, or polled_from cloud, first."
         )
+    callbacks = await house.callbacks.through(relay_id)
+    if callbacks:
+        raise Conflict(
+            f"{len(callbacks)} callbacks are delivered through this relay: {', '.join(callbacks[:10])}"
+            f"{' ...' if len(callbacks) > 10 else ''}. Delete them, or register them with another deliverVia, first."
+        )
     await house.relays.delete(relay_id, call.caller)
     return Answer(status=204)
 

@@ -178,7 +178,15 @@ class Services(Backends):
         """Who wants to be told; the subscriber of all events."""
         from shared.callbacks.registry import Callbacks
 
-        return Callbacks(self.store, self.queue, self.vault, self.audit, self.targets, self.clock)
+        return Callbacks(
+            self.store,
+            self.queue,
+            self.vault,
+            self.audit,
+            self.targets,
+            self.clock,
+            knows_relay=self.relays.exists,
+        )
 
     @cached_property
     def deliveries(self) -> Deliveries:
@@ -197,6 +205,7 @@ class Services(Backends):
             base_url=self.settings.base_url,
             timeout_seconds=self.settings.delivery_timeout_seconds,
             retry_seconds=self.settings.delivery_retry_seconds,
+            via=lambda: self.relay_hub.delivery,
         )
 
     @cached_property
@@ -308,6 +317,7 @@ class Services(Backends):
             self.clock,
             self.settings,
             profiles=self.external_requests.profiles.every,
+            destinations=self.callbacks.sealed.destination,
         )
 
     @cached_property
@@ -315,7 +325,13 @@ class Services(Backends):
         """The relay that this process is, in the relay app."""
         from shared.relay.plant_start import plant_relay
 
-        return plant_relay(self.settings, self.clock, connectors=lambda: self.connectors, vault=lambda: self.vault)
+        return plant_relay(
+            self.settings,
+            self.clock,
+            connectors=lambda: self.connectors,
+            vault=lambda: self.vault,
+            http=lambda: self.http,
+        )
 
     # Floor 6: platforms ------------------------------------------------------------------------------------------
 

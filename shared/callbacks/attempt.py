@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from shared.callbacks.carrying import Carrier, NotCarried, Parcel, Reply, Via
 from shared.callbacks.document import delivery_id
 from shared.callbacks.model import Callback
+from shared.callbacks.mqtt_target import MQTT_SCHEMES
 from shared.callbacks.sealed import Destination
 from shared.clock import Clock, iso, parse_iso
+from shared.errors import DeviceAuthenticationError
 from shared.metrics import DELIVERY_ATTEMPTS, DELIVERY_LAG, FIRST_ATTEMPT_WITHIN_SECONDS, in_time
 from shared.observability import redact
-from shared.outgoing.http import OutgoingAnswer, OutgoingError, OutgoingHttp
+from shared.outgoing.urls import DEFAULT_PORTS
 from shared.storage import Document
 from shared.tracing import Span, span
 
 __all__ = ["Attempts", "Dialect", "Notification", "Outcome"]
 
-MAX_ANSWER_BYTES = 16_384
-"""So much of an answer is read; a longer one costs the connection."""
 SHOWN_CHARACTERS = 500
-"""So much of it is kept for people."""
+"""So much of an answer is kept for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Outcome:
     @property
     def refused_us(self) -> bool:
         """The receiver does not accept our credentials, or no longer."""
-        return self.tried.get("status") in (401, 403)
+        return self.tried.get("status") in (401, 403) or self.tried.get("reason") == DeviceAuthenticationError.code
 
     @property
     def sentence(self) -> str:
@@ -62,7 +63,9 @@ class Outcome:
 class Attempts:
     """Makes tries."""
 
-    http: OutgoingHttp
+    carrier: Carrier
+    via: Callable[[], Via]
+    """The way through relays, made when it is needed."""
     clock: Clock
     dialects: Mapping[str, Dialect]
     base_url: str
@@ -93,27 +96,27 @@ class Attempts:
             "webhook-timestamp": str(int(now.timestamp())),
             "x-ovenbridge-attempt": str(number),
             **notification.headers,
-            **destination.headers,
         }
         if (correlation := document.get("correlationId")) is not None:
             headers["x-correlation-id"] = correlation
         if trace is not None:
             headers["traceparent"] = trace
         tried: dict[str, Any] = {"n": number, "at": iso(now)}
+        if callback.deliver_via is not None:
+            tried["via"] = callback.deliver_via
         try:
-            answer = await self.http.send(
-                "POST",
-                destination.url,
-                headers=headers,
-                content=notification.body,
-                timeout_seconds=self.timeout_seconds,
-                max_answer_bytes=MAX_ANSWER_BYTES,
-            )
-        except OutgoingError as error:
-            tried |= {"reason": error.kind, "detail": error.detail}
+            reply = await self._carry(callback, destination, headers, notification.body)
+        except NotCarried as error:
+            tried |= {"reason": error.reason, "detail": error.detail}
             tried["ms"] = round((self.clock.now() - now).total_seconds() * 1000)
             return Outcome(False, False, tried)
-        return _judge(answer, tried)
+        return _judge(reply, tried)
+
+    async def _carry(self, callback: Callback, destination: Destination, headers: dict[str, str], body: bytes) -> Reply:
+        if callback.deliver_via is None:
+            headers.update(destination.headers)
+            return await self.carrier.carry(Parcel(destination.url, headers, body, self.timeout_seconds))
+        return await self.via().carry(callback.deliver_via, callback.id, headers, body, self.timeout_seconds)
 
 
 def missing_destination(document: Document, now: str) -> Outcome:
@@ -134,11 +137,12 @@ def _kind(outcome: Outcome) -> str:
 def _describe(now: Span, callback: Callback, document: Document, outcome: Outcome) -> None:
     """Which event, which delivery, which attempt; the receiver by its host alone."""
     receiver = urlsplit(callback.origin)
+    way = {"messaging.system": "mqtt"} if receiver.scheme in MQTT_SCHEMES else {"http.request.method": "POST"}
     now.set(
         {
-            "http.request.method": "POST",
+            **way,
             "server.address": receiver.hostname or "",
-            "server.port": receiver.port or (443 if receiver.scheme == "https" else 80),
+            "server.port": receiver.port or DEFAULT_PORTS.get(receiver.scheme, 80),
             "ovenbridge.event_id": document["id"][2:],
             "ovenbridge.event_type": document["eventType"],
             "ovenbridge.callback_id": callback.id,
@@ -152,11 +156,14 @@ def _describe(now: Span, callback: Callback, document: Document, outcome: Outcom
         now.failed(outcome.sentence)
 
 
-def _judge(answer: OutgoingAnswer, tried: dict[str, Any]) -> Outcome:
-    status = answer.status
-    tried |= {"status": status, "ms": round(answer.elapsed_ms)}
-    if answer.body:
-        tried["answer"] = redact(answer.body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")[:SHOWN_CHARACTERS])
+def _judge(reply: Reply, tried: dict[str, Any]) -> Outcome:
+    status = reply.status
+    tried["ms"] = round(reply.ms)
+    if status is None:  # a broker has it: there is nothing more to say
+        return Outcome(True, False, tried)
+    tried["status"] = status
+    if reply.body:
+        tried["answer"] = redact(reply.body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")[:SHOWN_CHARACTERS])
     if 200 <= status < 300:
         return Outcome(True, False, tried)
     tried |= {"reason": f"http_{status}", "detail": _sentence(status)}

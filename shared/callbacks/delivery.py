@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from shared.access import system
 from shared.audit import AuditLog
 from shared.callbacks.attempt import Attempts, Dialect, Outcome, missing_destination
 from shared.callbacks.browse import Browse
+from shared.callbacks.carrying import Carrier, Via
 from shared.callbacks.document import (
     CONTAINER,
     OPEN,
@@ -70,13 +71,14 @@ class Deliveries:
         base_url: str,
         timeout_seconds: float,
         retry_seconds: float,
+        via: Callable[[], Via],
     ) -> None:
         self._store = store
         self._queue = queue
         self._callbacks = callbacks
         self._clock = clock
         self._retry_seconds = retry_seconds
-        self._attempts = Attempts(http, clock, dialects, base_url, timeout_seconds)
+        self._attempts = Attempts(Carrier(http), via, clock, dialects, base_url, timeout_seconds)
         self._lanes = Lanes()
         self._unconfirmed = Unconfirmed(store)
         self._in_hand: set[tuple[str, str]] = set()

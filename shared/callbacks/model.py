@@ -66,6 +66,8 @@ class NewCallback:
     credentials: Credentials = field(default_factory=Credentials)
     dialect: str = "force"
     """How its notifications are written: a key of the dialects that ``services.py`` plugs in."""
+    deliver_via: str | None = None
+    """The relay that brings them, for receivers on a plant's own network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Callback:
     disabled_at: datetime | None = None
     last_triggered_at: datetime | None = None
     last_successful_at: datetime | None = None
+    deliver_via: str | None = None
+    """The relay that brings its notifications; ``None``: the hub does."""
     failing_since: datetime | None = None
     """Since when every attempt has failed, once that is more than bad luck; see ``standing.py``."""
 
@@ -126,7 +130,12 @@ class Callback:
             "state": self.state.value,
             "createdAt": iso(self.created_at),
         }
-        for key, value in (("eventName", self.event_name), ("authentication", self.authentication)):
+        optional = {
+            "eventName": self.event_name,
+            "authentication": self.authentication,
+            "deliverVia": self.deliver_via,
+        }
+        for key, value in optional.items():
             if value is not None:
                 document[key] = value
         return document
@@ -153,6 +162,7 @@ class Callback:
             disabled_at=_time(document.get("disabledAt")),
             last_triggered_at=_time(document.get("lastTriggeredAt")),
             last_successful_at=_time(document.get("lastSuccessfulAt")),
+            deliver_via=document.get("deliverVia"),
             failing_since=_time(document.get("failingSince")),
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from shared.callbacks.fanout import FanOut, JustMade
 from shared.callbacks.model import Callback, NewCallback, State
 from shared.callbacks.sealed import Sealed
 from shared.callbacks.standing import Standing
+from shared.callbacks.target_check import TargetCheck
 from shared.clock import Clock, iso
 from shared.errors import Conflict, InvalidInput, NotFound, OvenbridgeError, PreconditionFailed
 from shared.events import Accepted, Event
@@ -42,6 +44,9 @@ DISCARD_AT_ONCE = 1_000
 
 log = logging.getLogger("ovenbridge.callbacks")
 
+Ids = list[str]
+# Named here: inside the class `list` is the method.
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -55,11 +60,20 @@ class Callbacks:
     """Who wants to be told. Implements ``events.Subscriber``."""
 
     def __init__(
-        self, store: DocumentStore, queue: Queue, vault: Vault, audit: AuditLog, targets: TargetPolicy, clock: Clock
+        self,
+        store: DocumentStore,
+        queue: Queue,
+        vault: Vault,
+        audit: AuditLog,
+        targets: TargetPolicy,
+        clock: Clock,
+        *,
+        knows_relay: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
+        """``knows_relay``: is there such a relay; ``None``: nothing is delivered through relays."""
         self._store = store
         self._audit = audit
-        self._targets = targets
+        self._target_check = TargetCheck(targets, knows_relay)
         self._clock = clock
         self._directory = Directory(store)
         self.sealed = Sealed(vault)
@@ -112,15 +126,11 @@ class Callbacks:
         """Register. The next event is told already when this returns.
 
         Raises:
-            InvalidInput, UnsafeTarget: the URL is none we deliver to; names the field ``url``.
+            InvalidInput, UnsafeTarget: the URL is none we deliver to, or its relay is unknown; names the field.
             Conflict: there are too many.
             Unavailable: store or vault are away.
         """
-        target = await self._targets.check_resolves(wanted.url, field="url", allow_userinfo=True)
-        if target.userinfo is not None and wanted.credentials.kind in ("basic", "bearer"):
-            raise InvalidInput(
-                "url carries a user name and password, and credentials are given too: use one of them.", field="url"
-            )
+        wanted, target = await self._target_check.checked(wanted)
         if len(await self._directory.everything()) >= MAX_CALLBACKS:
             raise Conflict(f"There are {MAX_CALLBACKS} callbacks already; delete those that nobody needs.")
         callback = self._new(wanted, target)
@@ -151,6 +161,11 @@ class Callbacks:
         """Registrations, oldest first."""
         shown = [c for c in await self._directory.everything() if c.state in (State.ACTIVE, State.DISABLED)]
         return Page([self.standing.seen_with(c) for c in shown[offset : offset + limit]], len(shown))
+
+    async def through(self, relay_id: str) -> Ids:
+        """The callbacks whose notifications this relay brings, oldest first."""
+        everything = await self._directory.everything()
+        return [c.id for c in everything if c.deliver_via == relay_id and c.state is not State.DELETING]
 
     async def pending(self, callback_id: str, at_most: int) -> int:
         """How many notifications wait, counted up to ``at_most`` (1,000 is the most)."""
@@ -273,6 +288,7 @@ class Callbacks:
             max_retries=wanted.max_retries,
             max_unconfirmed=wanted.max_unconfirmed,
             dialect=wanted.dialect,
+            deliver_via=wanted.deliver_via,
             state=State.ACTIVE,
             created_at=self._clock.now(),
         )

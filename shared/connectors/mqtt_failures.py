@@ -15,7 +15,7 @@ from shared.errors import (
 )
 from shared.outgoing.failures import explain
 
-__all__ = ["ended", "refused_connect", "refused_topic", "translated"]
+__all__ = ["ended", "refused_connect", "refused_publish", "refused_topic", "translated"]
 
 _CLIENT_ID = 0x85
 _TAKEN_OVER = 0x8E
@@ -60,6 +60,17 @@ def refused_topic(plan: MqttPlan, topic: str, code: int, name: str) -> DeviceErr
     if code in (0x8F, 0xA2):
         return DeviceProtocolError(f"The broker {plan.where} does not accept the topic filter {topic}: check path.")
     return _by_code(plan, code, name, f"refused the subscription to {topic}")
+
+
+def refused_publish(plan: MqttPlan, topic: str, code: int, name: str) -> DeviceError:
+    """The broker answered PUBLISH with this reason code."""
+    if code == 0x87:
+        return DeviceAuthenticationError(
+            f"The broker {plan.where} does not let this user publish to {topic}: allow it in its access list."
+        )
+    if code == 0x90:
+        return DeviceProtocolError(f"The broker {plan.where} does not accept the topic {topic}: choose another.")
+    return _by_code(plan, code, name, f"did not take a message for {topic}")
 
 
 def ended(plan: MqttPlan, code: int | None, name: str, *, greeted: bool) -> DeviceError:

@@ -17,7 +17,7 @@ from shared.outgoing.tls import tls_choice
 if TYPE_CHECKING:
     from shared.connectors.mqtt_session import Arrival, Session
 
-__all__ = ["FETCHING_SECONDS", "GRACE_SECONDS", "MOST_MESSAGES", "open_session", "take_queue"]
+__all__ = ["FETCHING_SECONDS", "GRACE_SECONDS", "MOST_MESSAGES", "open_session", "take_queue", "tls_context"]
 
 FETCHING_SECONDS = 5.0
 """After so long no further window is fetched, whatever is left in the queue: the next time takes it. With the storing
@@ -41,7 +41,7 @@ async def open_session(
     session = Session(plan, client_id, durable=durable)
     try:
         addresses = await targets.addresses(plan.host, plan.port)
-        await session.connect(addresses, _tls(plan), until=until)
+        await session.connect(addresses, tls_context(plan), until=until)
     except (DeviceError, OutgoingError, OSError, ValueError) as err:
         session.abort()
         raise translated(plan, err) from err
@@ -77,7 +77,8 @@ async def take_queue(
     return count
 
 
-def _tls(plan: MqttPlan) -> ssl.SSLContext | None:
+def tls_context(plan: MqttPlan) -> ssl.SSLContext | None:
+    """How the connection is encrypted; ``None``: it is not."""
     if not plan.tls:
         return None
     chosen = tls_choice(plan.verify, plan.ca_pem)

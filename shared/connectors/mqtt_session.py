@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -94,6 +94,8 @@ class Session:
         self._changed = asyncio.Event()
         self._greeted = False
         self._granted: dict[int, list[ReasonCode]] = {}
+        self._acknowledged: dict[int, ReasonCode] = {}
+        """What we published, and what the broker said of it."""
         self._failure: DeviceError | None = None
         self._arrived: list[Arrival] = []
         self._bytes = 0
@@ -193,6 +195,29 @@ class Session:
         self._unacknowledged.clear()
         self._read_on()
 
+    async def publish(
+        self, topic: str, payload: bytes, content_type: str, properties: Mapping[str, str], *, until: float
+    ) -> ReasonCode | None:
+        """Send a message, QoS 1; what the broker said of it, ``None``: nothing in time. Raises ``DeviceError``.
+
+        Args:
+            topic: without wildcards.
+            payload: text.
+            content_type: of it.
+            properties: of the user.
+            until: on :func:`time.monotonic`.
+        """
+        more = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        more.ContentType = content_type
+        more.PayloadFormatIndicator = 1
+        if properties:
+            more.UserProperty = list(properties.items())
+        sent = self._client.publish(topic, payload, qos=1, properties=more)
+        if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise self._failure or ended(self._plan, None, "", greeted=True)
+        await self._wait(lambda: sent.mid in self._acknowledged, until)
+        return self._acknowledged.pop(sent.mid, None)
+
     def _subscribe(self, retained: bool) -> int:
         when = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
         wanted = [(topic, SubscribeOptions(qos=1, retainHandling=when)) for topic in self._plan.filters]
@@ -224,6 +249,7 @@ class Session:
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
+        client.on_publish = self._on_publish
 
     def _on_connect(self, _client: Any, _data: Any, flags: Any, code: ReasonCode, _properties: Any) -> None:
         if code.is_failure:
@@ -238,6 +264,10 @@ class Session:
 
     def _on_subscribe(self, _client: Any, _data: Any, mid: int, codes: list[ReasonCode], _properties: Any) -> None:
         self._granted[mid] = codes
+        self._changed.set()
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
+        self._acknowledged[mid] = code
         self._changed.set()
 
     def _on_message(self, _client: Any, _data: Any, message: MQTTMessage) -> None:

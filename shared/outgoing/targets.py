@@ -64,6 +64,11 @@ class TargetPolicy:
         self._allow_http = allow_http
         self._resolve = resolve or _SystemResolver().resolve
 
+    @property
+    def allow_http(self) -> bool:
+        """May it be sent in the clear?"""
+        return self._allow_http
+
     def check_url(
         self,
         url: str,

@@ -7,12 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.relay.hub_assignments import RelayAssignments
-from shared.relay.hub_commands import CommandBroker
+from shared.relay.hub_commands import CommandBroker, Fill
 from shared.relay.hub_control import PlantReach
+from shared.relay.hub_delivery import Destinations, PlantDelivery, fill_with
 from shared.relay.hub_devices import PlantDevices
 from shared.relay.hub_intake import RelayIntake
 from shared.relay.hub_registry import Relays
 from shared.relay.hub_silence import RelayWatch
+from shared.relay.messages import CommandKind
 
 if TYPE_CHECKING:
     from shared.audit.log import AuditLog
@@ -43,6 +45,7 @@ class RelayHub:
         settings: Settings,
         *,
         profiles: Callable[[], Awaitable[Mapping[str, Mapping[str, Any]]]],
+        destinations: Destinations,
     ) -> None:
         self.registry = registry
         self._store = store
@@ -54,6 +57,7 @@ class RelayHub:
         self._clock = clock
         self._settings = settings
         self._profiles = profiles
+        self._destinations = destinations
 
     @cached_property
     def assignments(self) -> RelayAssignments:
@@ -73,7 +77,8 @@ class RelayHub:
     @cached_property
     def commands(self) -> CommandBroker:
         """What is wanted of the relays."""
-        return CommandBroker(self._store, self.registry, self._clock)
+        fills: dict[CommandKind, Fill] = {"deliver": fill_with(self._destinations)}
+        return CommandBroker(self._store, self.registry, self._clock, fills=fills)
 
     @cached_property
     def devices(self) -> PlantDevices:
@@ -84,3 +89,8 @@ class RelayHub:
     def reach(self) -> PlantReach:
         """The way of orders to machines of the plants."""
         return PlantReach(self.commands, seconds=self._settings.poll_deadline_seconds / 2)
+
+    @cached_property
+    def delivery(self) -> PlantDelivery:
+        """The way of notifications to receivers in the plants."""
+        return PlantDelivery(self.commands, self.registry)

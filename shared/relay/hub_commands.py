@@ -10,16 +10,16 @@ Relay and asker meet in the store, whatever processes they talk to; where it is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import Clock, iso
-from shared.errors import NotFound, PayloadTooLarge, PreconditionFailed, RelaySilent
+from shared.errors import NotFound, OvenbridgeError, PayloadTooLarge, PreconditionFailed, RelaySilent
 from shared.ids import new_id
 from shared.json_text import dump
-from shared.relay.messages import MAX_COMMANDS, Command, CommandAnswer, CommandKind, Commands
+from shared.relay.messages import MAX_COMMANDS, Command, CommandAnswer, CommandError, CommandKind, Commands
 from shared.storage import Document, DocumentStore, Equals, Query, SetPath
 
 if TYPE_CHECKING:
@@ -36,16 +36,31 @@ LOOK_EVERY = 1.0
 """Seconds until the store is looked into again, for what other processes wrote."""
 MAX_ANSWER = 1_500_000
 """Bytes of an answer: a document of Cosmos DB takes 2 MB."""
+MOST_BYTES = 800_000
+"""Bytes of commands given out at a time; the others a moment later."""
+
+Fill = Callable[[Command], Awaitable[Command]]
 
 
 class CommandBroker:
     """Between people who want something of a plant's machine and the relay that stands beside it."""
 
-    def __init__(self, store: DocumentStore, relays: Relays, clock: Clock, *, look_every: float = LOOK_EVERY) -> None:
+    def __init__(
+        self,
+        store: DocumentStore,
+        relays: Relays,
+        clock: Clock,
+        *,
+        look_every: float = LOOK_EVERY,
+        fills: Mapping[CommandKind, Fill] | None = None,
+    ) -> None:
+        """``fills``: what is put into a command of a kind when it is given out. Secrets, for a stored command has none;
+        only the relay itself, with its own token, fetches its commands."""
         self._store = store
         self._relays = relays
         self._clock = clock
         self._look_every = look_every
+        self._fills = fills or {}
         self._bell = _Bell()
 
     # Those who ask -----------------------------------------------------------------------------------------------
@@ -59,6 +74,8 @@ class CommandBroker:
         body: Mapping[str, Any],
         actor: Mapping[str, str],
         seconds: float,
+        answer_seconds: float | None = None,
+        task: str = "reads this machine",
     ) -> CommandAnswer:
         """Have something done by a relay, and wait for its answer.
 
@@ -69,6 +86,8 @@ class CommandBroker:
             body: as :class:`Command` says for this kind. Never a secret: it is stored.
             actor: who wants it, ``Caller.actor``.
             seconds: how long to wait. After it the relay does not begin any more.
+            answer_seconds: how long to wait for the answer, if longer: what was done in time is heard of.
+            task: what the relay does for whoever reads the sentence about its silence.
 
         Raises:
             NotFound: there is no such relay.
@@ -76,7 +95,7 @@ class CommandBroker:
         """
         relay = await self._relays.get(relay_id)
         if relay.standing(self._clock.now()) != "online":
-            raise _away(relay)
+            raise _away(relay, task)
         now = self._clock.now()
         command = Command(
             id=new_id(),
@@ -95,9 +114,10 @@ class CommandBroker:
         }
         await self._store.create(CONTAINER, document)
         self._bell.ring(relay_id)
-        answer = await self._await_answer(relay_id, command.id, seconds)
+        patience = max(seconds, answer_seconds or 0.0)
+        answer = await self._await_answer(relay_id, command.id, patience)
         if answer is None:
-            raise await self._no_answer(relay, command.id, seconds)
+            raise await self._no_answer(relay, command.id, patience, task)
         return answer
 
     async def _await_answer(self, relay_id: str, command_id: str, seconds: float) -> CommandAnswer | None:
@@ -112,7 +132,7 @@ class CommandBroker:
                     return None
                 await heard.wait(min(left, self._look_every))
 
-    async def _no_answer(self, relay: Relay, command_id: str, seconds: float) -> RelaySilent:
+    async def _no_answer(self, relay: Relay, command_id: str, seconds: float, task: str) -> RelaySilent:
         given = True
         try:
             operation = SetPath("status", "expired")
@@ -122,7 +142,7 @@ class CommandBroker:
             pass  # it was fetched: it may have been done, or may yet be
         relay = await self._relays.get(relay.id)
         if relay.standing(self._clock.now()) != "online":
-            return _away(relay)
+            return _away(relay, task)
         done = "It was fetched, so it may have been done." if given else "It was not fetched, and will not be done."
         return RelaySilent(
             f"Relay {relay.id} did not answer within {seconds:g} s; its last heartbeat came at {_last(relay)}. {done}"
@@ -147,18 +167,36 @@ class CommandBroker:
         page = await self._store.query(CONTAINER, query, partition=(relay_id,))
         now = self._clock.now()
         claimed: list[Command] = []
+        size = 0
         for item in page.items:
             command = Command.model_validate(item.document["command"])
             expired = command.expires_at <= now
+            if not expired:
+                size += len(dump(item.document["command"]))
+                if claimed and size > MOST_BYTES:
+                    break
             operation = SetPath("status", "expired" if expired else "given")
             try:
                 await self._store.patch(CONTAINER, (relay_id,), command.id, [operation], when={"status": "waiting"})
             except (PreconditionFailed, NotFound):
                 continue
-            if not expired:
-                left = (command.expires_at - now).total_seconds()
-                claimed.append(command.model_copy(update={"valid_seconds": left}))
+            if expired or (filled := await self._filled(relay_id, command)) is None:
+                continue
+            left = (command.expires_at - now).total_seconds()
+            claimed.append(filled.model_copy(update={"valid_seconds": left}))
         return claimed
+
+    async def _filled(self, relay_id: str, command: Command) -> Command | None:
+        """With what is never stored in it; ``None``: it cannot be had, and whoever asked hears why."""
+        fill = self._fills.get(command.kind)
+        if fill is None:
+            return command
+        try:
+            return await fill(command)
+        except OvenbridgeError as error:
+            said = CommandError(code="not_given", detail=error.detail[:2_000])
+            await self.answered(relay_id, CommandAnswer(id=command.id, ok=False, error=said, at=self._clock.now()))
+            return None
 
     async def answered(self, relay_id: str, answer: CommandAnswer) -> None:
         """Take an answer. The first one counts; saying it again is no error.
@@ -180,14 +218,11 @@ class CommandBroker:
         self._bell.ring(answer.id)
 
 
-def _away(relay: Relay) -> RelaySilent:
+def _away(relay: Relay, task: str) -> RelaySilent:
     if relay.heartbeat_at is None:
-        return RelaySilent(
-            f"Relay {relay.id}, which reads this machine, was never heard of. Start it with its token in the plant."
-        )
+        return RelaySilent(f"Relay {relay.id}, which {task}, was never heard of. Start it with its token in the plant.")
     return RelaySilent(
-        f"Relay {relay.id}, which reads this machine, is silent since {_last(relay)}. Is it on, and does its network "
-        "reach the hub?"
+        f"Relay {relay.id}, which {task}, is silent since {_last(relay)}. Is it on, and does its network reach the hub?"
     )
 
 

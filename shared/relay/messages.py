@@ -111,7 +111,7 @@ class Command(_Message):
     equipment_id: Id | None = None
     body: dict[str, Any] = Field(default_factory=dict)
     """``test_connection``: empty, or ``device`` (a :class:`Device`) to try what is not saved; ``write``: ``signal`` and
-    ``value``; ``discover``: ``seconds``; ``deliver``: what is to be sent."""
+    ``value``; ``discover``: ``seconds``; ``deliver``: ``shared.relay.delivery_words.Deliver``."""
     expires_at: Moment
     """After this it must not be begun: nobody waits for its answer any more."""
     valid_seconds: float | None = Field(None, ge=0)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from shared.callbacks.carrying import NotCarried
 from shared.clock import Clock, iso
 from shared.connectors.mapping import canonical_key
 from shared.errors import DeviceError, InvalidInput, NotFound, OvenbridgeError, PayloadTooLarge
 from shared.relay.answers import discovery_body, signals_body, test_body
 from shared.relay.messages import Command, CommandAnswer, CommandError, Device
+from shared.relay.plant_delivery import SiteDelivery
 from shared.relay.plant_hub_link import HubLink
 from shared.relay.plant_machine import Plant, config_of
 from shared.relay.uplink import HubRefused, Uplink, UplinkError
@@ -35,6 +37,8 @@ WAIT_SECONDS = 20.0
 LEAST_SECONDS = 1.0
 """Between two questions: a hub that does not wait is not asked in a circle."""
 AT_ONCE = 8
+DELIVERIES_AT_ONCE = 16
+"""Places of their own: a receiver that hangs must not keep somebody from switching an oven off."""
 REMEMBERED = 1_000
 LONGEST_SECONDS = 120.0
 ANSWER_ATTEMPTS = 3
@@ -46,12 +50,22 @@ Assigned = Callable[[str], Device | None]
 class CommandLoop:
     """Does commands as long as :meth:`run` runs."""
 
-    def __init__(self, plant: Plant, uplink: Uplink, clock: Clock, *, assigned: Assigned) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        uplink: Uplink,
+        clock: Clock,
+        *,
+        assigned: Assigned,
+        delivery: SiteDelivery | None = None,
+    ) -> None:
         self._plant = plant
         self._uplink = uplink
         self._clock = clock
         self._assigned = assigned
+        self._delivery = delivery
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._delivery_places = asyncio.Semaphore(DELIVERIES_AT_ONCE)
         self._known: OrderedDict[str, None] = OrderedDict()
         self._running: set[asyncio.Task[None]] = set()
         self.link = HubLink("asking for commands", clock)
@@ -86,7 +100,7 @@ class CommandLoop:
         task.add_done_callback(self._running.discard)
 
     async def _do_and_answer(self, command: Command) -> None:
-        async with self._places:
+        async with self._delivery_places if command.kind == "deliver" else self._places:
             answer = await self.do(command)
         for attempt in range(ANSWER_ATTEMPTS):
             try:
@@ -111,10 +125,13 @@ class CommandLoop:
                 "expired",
                 f"It had to be begun before {iso(command.expires_at)}; nobody waits for it any more.",
             )
-        log.info("%s of %s, for %s", command.kind, command.equipment_id, command.actor.get("id", "?"))
+        about = command.equipment_id or command.body.get("callback_id")
+        log.info("%s of %s, for %s", command.kind, about, command.actor.get("id", "?"))
         try:
             async with asyncio.timeout(min(left, LONGEST_SECONDS)):
-                body = await self._done(command)
+                body = await self._done(command, left)
+        except NotCarried as error:
+            return self._no(command, error.reason, error.detail)
         except TimeoutError:
             return self._no(command, "timeout", "The machine did not answer in the time there was.")
         except DeviceError as error:
@@ -131,7 +148,7 @@ class CommandLoop:
             return self._no(command, "internal_error", f"It failed unexpectedly ({type(error).__name__}); see the log.")
         return CommandAnswer(id=command.id, ok=True, body=body, at=self._clock.now())
 
-    async def _done(self, command: Command) -> dict[str, Any]:
+    async def _done(self, command: Command, left: float) -> dict[str, Any]:
         if command.kind == "test_connection":
             async with self._open(self._described(command)) as connector:
                 return test_body(await connector.test_connection())
@@ -143,6 +160,8 @@ class CommandLoop:
                 return {"reading": to_document(await connector.get_current_reading())}
         if command.kind == "write":
             return await self._write(self._own(command), command.body)
+        if command.kind == "deliver" and self._delivery is not None:
+            return await self._delivery.deliver(command.body, left)
         raise InvalidInput(f"A relay of this version does not do {command.kind}.", field="kind")
 
     async def _write(self, device: Device, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.callbacks.carrying import Carrier
 from shared.clock import Clock, iso
 from shared.errors import OvenbridgeError, Unavailable
 from shared.relay.messages import Assignments, Device
 from shared.relay.plant_assignments import KeptAssignments
 from shared.relay.plant_commands import CommandLoop
+from shared.relay.plant_delivery import SiteDelivery
 from shared.relay.plant_heartbeat import HeartbeatLoop
 from shared.relay.plant_hub_link import HubLink
 from shared.relay.plant_latest import LatestReadings
@@ -30,6 +32,7 @@ from shared.relay.uplink import Uplink, UplinkError
 
 if TYPE_CHECKING:
     from shared.connectors import Connectors
+    from shared.outgoing.http import OutgoingHttp
     from shared.secrets import Vault
 
 __all__ = ["PlantRelay", "RelayIdentity", "Trouble"]
@@ -91,13 +94,16 @@ class PlantRelay:
         connectors: Callable[[], Connectors],
         vault: Callable[[], Vault],
         uplink: Callable[[], Uplink],
+        http: Callable[[], OutgoingHttp] | None = None,
     ) -> None:
-        """``connectors``, ``vault`` and ``uplink`` are made when they are needed."""
+        """``connectors``, ``vault``, ``uplink`` and ``http`` are made when they are needed. Without ``http`` no
+        notifications are delivered here."""
         self._identity = identity
         self._clock = clock
         self._connectors = connectors
         self._vault = vault
         self._make_uplink = uplink
+        self._http = http
         self._kept = KeptAssignments(identity.folder / "assignments.json", identity.relay_id)
         self._uplink: Uplink | None = None
         self._works: _Works | None = None
@@ -163,7 +169,8 @@ class PlantRelay:
         secrets = SiteSecrets(self._vault(), self._clock)
         plant = Plant(self._connectors(), secrets, spool, self.latest, self._clock)
         sampler = Sampler(plant)
-        commands = CommandLoop(plant, uplink, self._clock, assigned=self._assigned)
+        delivery = None if self._http is None else SiteDelivery(Carrier(self._http()))
+        commands = CommandLoop(plant, uplink, self._clock, assigned=self._assigned, delivery=delivery)
         sender = Sender(spool, uplink, identity.relay_id, self._clock)
         heartbeat = HeartbeatLoop(
             spool, uplink, identity.relay_id, self._clock, devices=sampler.summary, etag=lambda: self.etag

@@ -20,7 +20,12 @@ __all__ = ["plant_relay"]
 
 
 def plant_relay(
-    settings: Settings, clock: Clock, *, connectors: Callable[[], Connectors], vault: Callable[[], Vault]
+    settings: Settings,
+    clock: Clock,
+    *,
+    connectors: Callable[[], Connectors],
+    vault: Callable[[], Vault],
+    http: Callable[[], OutgoingHttp],
 ) -> PlantRelay:
     """The relay of this process; nothing is opened before it is kept running."""
     needed = {"HUB_URL": settings.hub_url, "RELAY_ID": settings.relay_id, "RELAY_TOKEN": settings.relay_token}
@@ -39,4 +44,4 @@ def plant_relay(
             OutgoingHttp(policy), hub_url=settings.hub_url, relay_id=settings.relay_id, token=settings.relay_token
         )
 
-    return PlantRelay(identity, clock, connectors=connectors, vault=vault, uplink=uplink)
+    return PlantRelay(identity, clock, connectors=connectors, vault=vault, uplink=uplink, http=http)

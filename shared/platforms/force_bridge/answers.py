@@ -25,6 +25,8 @@ def callback_answer(callback: Callback, base_url: str) -> dict[str, Any]:
         "maxRedeliverAttempts": callback.max_retries,
         "maxUnconfirmedMessages": callback.max_unconfirmed,
     }
+    if callback.deliver_via is not None:
+        properties["deliverVia"] = callback.deliver_via
     if callback.last_triggered_at is not None:
         properties["lastTriggeredDate"] = iso(callback.last_triggered_at)
     if callback.last_successful_at is not None:

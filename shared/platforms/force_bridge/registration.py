@@ -15,6 +15,8 @@ from shared.callbacks.model import (
     Credentials,
     NewCallback,
 )
+from shared.callbacks.mqtt_target import is_mqtt, mqtt_target
+from shared.errors import InvalidInput
 from shared.platforms.force_bridge.catalogue import RESERVED, close_to, known_types
 
 __all__ = ["Registration"]
@@ -99,8 +101,9 @@ class Registration(BaseModel):
     basic_auth: BasicAuth | None = Field(None, alias="basicAuth")
     bearer: str | None = Field(None, min_length=1, max_length=8_000, repr=False)
     headers: dict[str, str] | None = Field(None, max_length=MAX_HEADERS, repr=False)
+    deliver_via: str | None = Field(None, alias="deliverVia", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
 
-    _nothing_said = field_validator("event_name", mode="before")(_said)
+    _nothing_said = field_validator("event_name", "deliver_via", mode="before")(_said)
 
     @field_validator("event_type")
     @classmethod
@@ -118,13 +121,11 @@ class Registration(BaseModel):
     @field_validator("url")
     @classmethod
     def _served(cls, value: str) -> str:
-        if value.lower().startswith("mqtt:"):
-            path = value.partition("://")[2].partition("/")[2]
-            if path.split("/", 1)[0] != "external" or "/" not in path or path.endswith("/"):
-                raise ValueError(
-                    "the topic of an MQTT target begins with `external`: mqtt://{host}:1883/external/{any topic}"
-                )
-            raise ValueError("MQTT targets are not served by this version yet; give an http:// or https:// address")
+        if is_mqtt(value):
+            try:
+                mqtt_target(value, field="url")
+            except InvalidInput as err:
+                raise ValueError(err.detail.removeprefix("url: ")) from None
         return value
 
     @field_validator("bearer")
@@ -174,4 +175,5 @@ class Registration(BaseModel):
                 bearer=self.bearer,
                 headers=self.headers or {},
             ),
+            deliver_via=self.deliver_via,
         )

@@ -92,8 +92,13 @@ def test_several_ids_are_a_subset() -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("mqtt://host:1883/external/OperationPhaseChanged", "not served by this version"),
-        ("MQTT://host:1883/external/a/b", "not served by this version"),
+        ("MQTT://host:1883/external", "begins with `external`"),
+        ("mqtts://host:8883/other/a", "begins with `external`"),
+        ("mqtt://host:1883/external/+/a", "wildcards"),
+        ("mqtt://host:1883/external/%23", "wildcards"),
+        ("mqtt://host:1883/external/a?b=c", "no query"),
+        ("mqtt://host:1883/external/%ff", "no UTF-8"),
+        ("mqtt://host:1883/external/a%00b", "printable"),
         ("mqtt://host:1883/internal/a", "begins with `external`"),
         ("mqtt://host:1883/external", "begins with `external`"),
         ("mqtt://host:1883/external/", "begins with `external`"),
@@ -102,8 +107,18 @@ def test_several_ids_are_a_subset() -> None:
         ("", "at least 1"),
     ],
 )
-def test_mqtt_targets(url: str, words: str) -> None:
+def test_mqtt_targets_that_are_refused(url: str, words: str) -> None:
     assert words in _refused(url=url)
+
+
+def test_mqtt_targets_and_relays_are_taken_as_they_are_written() -> None:
+    wanted = _parse(url="mqtt://third-party-system:1883/external/OperationPhaseChanged", deliverVia="hall-2").wanted()
+    assert (wanted.url, wanted.deliver_via) == (
+        "mqtt://third-party-system:1883/external/OperationPhaseChanged",
+        "hall-2",
+    )
+    assert _parse(deliverVia="").wanted().deliver_via is None
+    assert "pattern" in _refused(deliverVia="Hall 2")
 
 
 def test_credentials() -> None:

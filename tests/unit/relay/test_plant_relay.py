@@ -159,7 +159,7 @@ async def test_assignments_of_another_relay_are_not_followed(house: House) -> No
 
 async def test_what_is_missing_is_named(house: House, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, relay_id="plant-1")
-    relay = plant_relay(settings, house.clock, connectors=lambda: None, vault=lambda: None)  # type: ignore[arg-type,return-value]
+    relay = plant_relay(settings, house.clock, connectors=lambda: None, vault=lambda: None, http=lambda: None)  # type: ignore[arg-type,return-value]
     await relay.keep_running()
     [trouble] = await relay.troubles()
     assert trouble.blocking
