@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from functions.endpoint import Answer, Call, endpoint, queue_worker, timer_worker
+from functions.endpoint import Answer, Call, endpoint, timer_worker
+from functions.workers import Arrived, message_worker
 from shared import json_text
 from shared.access import Caller, Role
 from shared.clock import iso
@@ -28,6 +31,17 @@ MAX_READINGS_BYTES = 200 * 1024
 MAX_WORDS_BYTES = 64 * 1024
 
 
+COMMANDS_BY = (
+    "How it hears of commands: `http`, by a long poll; `queue`, by its own queue `relay-{id}-commands` in Service Bus."
+)
+
+
+def _line(value: str | None) -> str | None:
+    if value is not None and (not value.strip() or not value.isprintable()):
+        raise ValueError("write one line that people can read, e.g. `Madrid, hall 2`")
+    return value if value is None else value.strip()
+
+
 class NewRelay(BaseModel):
     """A relay to be registered."""
 
@@ -36,13 +50,34 @@ class NewRelay(BaseModel):
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="Small letters, digits, `-`; at most 40.")
     name: str = Field(min_length=1, max_length=200, description="For people: where it stands.")
     site: str | None = Field(None, min_length=1, max_length=200, description="The plant.")
+    commands_by: Literal["http", "queue"] = Field("http", description=COMMANDS_BY)
 
-    @field_validator("name", "site")
-    @classmethod
-    def _readable(cls, value: str | None) -> str | None:
-        if value is not None and (not value.strip() or not value.isprintable()):
-            raise ValueError("write one line that people can read, e.g. `Madrid, hall 2`")
-        return value if value is None else value.strip()
+    _readable = field_validator("name", "site")(_line)
+
+
+class RelayChange(BaseModel):
+    """What is to be different. What is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    name: str = Field("", min_length=1, max_length=200, description="For people: where it stands.")
+    site: str | None = Field(None, min_length=1, max_length=200, description="The plant; null: none.")
+    commands_by: Literal["http", "queue"] = Field("http", description=COMMANDS_BY)
+
+    _readable = field_validator("name", "site")(_line)
+
+
+class NewToken(BaseModel):
+    """How a relay is given a new token."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    overlap_seconds: int = Field(
+        3600,
+        ge=0,
+        le=7 * 86_400,
+        description="So long is what comes by the queue still believed with the old token's key. 0: it was stolen.",
+    )
 
 
 class RelayQuery(BaseModel):
@@ -70,7 +105,11 @@ class WaitQuery(BaseModel):
 async def create_relay(call: Call) -> Answer:
     """Register a relay. The answer shows its token once; afterwards only its hash is known."""
     wanted = call.body(NewRelay)
-    relay, token = await call.services.relays.create(wanted.id, name=wanted.name, site=wanted.site, caller=call.caller)
+    if wanted.commands_by == "queue":
+        await call.services.relay_hub.commands.check_queue(wanted.id)
+    relay, token = await call.services.relays.create(
+        wanted.id, name=wanted.name, site=wanted.site, commands_by=wanted.commands_by, caller=call.caller
+    )
     location = f"{call.services.settings.base_url}/{RELAYS}/{relay.id}"
     return Answer({**_view(call, relay), "token": token}, 201, {"Location": location})
 
@@ -101,11 +140,27 @@ async def get_relay(call: Call) -> Answer:
     )
 
 
+@bp.route(ONE, methods=["PATCH"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def change_relay(call: Call) -> Answer:
+    """Change a relay's name or site, or how it hears of commands."""
+    house, relay_id = call.services, call.route["relay_id"]
+    wanted = call.body(RelayChange)
+    given = {name: getattr(wanted, name) for name in wanted.model_fields_set}
+    if given.get("commands_by") == "queue":
+        await house.relay_hub.commands.check_queue(relay_id)
+    relay = await house.relays.edit(relay_id, lambda r: replace(r, **given), call.caller)
+    return Answer(_view(call, relay))
+
+
 @bp.route(ONE + "/token", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 @endpoint(Role.ENGINEER)
 async def rotate_relay_token(call: Call) -> Answer:
     """Give a relay a new token, shown once. The old one stops working; what the relay reads meanwhile it keeps."""
-    relay, token = await call.services.relays.rotate(call.route["relay_id"], call.caller)
+    wanted = call.body(NewToken) if call.raw else NewToken.model_validate({})
+    relay, token = await call.services.relays.rotate(
+        call.route["relay_id"], call.caller, overlap=timedelta(seconds=wanted.overlap_seconds)
+    )
     return Answer({**_view(call, relay), "token": token})
 
 
@@ -196,15 +251,23 @@ async def answer_relay_command(call: Call) -> Answer:
 async def send_relay_readings(call: Call) -> Answer:
     """Take a batch of readings: 202 as soon as it is kept durably. Sent twice it is taken once."""
     relay_id = await _own_relay(call)
-    batch = await call.services.relay_hub.intake.accept(relay_id, call.raw)
+    token = call.services.access.presented(call.headers) or ""
+    batch = await call.services.relay_hub.intake.accept(relay_id, call.raw, token=token)
     return Answer({"message_id": batch.message_id, "last_seq": batch.last_seq}, 202)
 
 
 @bp.service_bus_queue_trigger(arg_name="msg", queue_name="relay-ingest", connection="ServiceBusConnection")
-@queue_worker
-async def take_relay_readings(body: bytes, delivery_count: int, house: Services) -> None:
-    """Take the readings of one batch, in order for each machine."""
-    await house.relay_hub.intake.take(body)
+@message_worker
+async def take_relay_readings(message: Arrived, house: Services) -> None:
+    """Take the readings of one batch that its relay has signed, in order for each machine."""
+    from shared.relay.signing import SIGNATURE
+
+    await house.relay_hub.intake.arrived(
+        message.body,
+        message_id=message.message_id,
+        signature=message.properties.get(SIGNATURE),
+        enqueued_at=message.enqueued_at,
+    )
 
 
 async def _own_relay(call: Call, *, or_role: Role | None = None) -> str:
@@ -240,6 +303,7 @@ def _view(call: Call, relay: Relay) -> dict[str, Any]:
         "id": relay.id,
         "name": relay.name,
         "site": relay.site,
+        "commands_by": relay.commands_by,
         "created_at": iso(relay.created_at),
         "status": standing,
         "last_heartbeat_at": last,
@@ -255,5 +319,10 @@ def _view(call: Call, relay: Relay) -> dict[str, Any]:
             "last_at": iso(refused.last_at) if refused.last_at is not None else None,
             "last_equipment_id": refused.last_equipment_id,
             "last_reason": refused.last_reason,
+        },
+        "batches_not_believed": {
+            "count": relay.doubted.count,
+            "last_at": iso(relay.doubted.last_at) if relay.doubted.last_at is not None else None,
+            "last_reason": relay.doubted.last_reason,
         },
     }

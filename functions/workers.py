@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import azure.functions as func
@@ -15,11 +17,24 @@ from shared.errors import OvenbridgeError
 from shared.services import Services, services
 from shared.tracing import Parent, parent_of
 
-__all__ = ["named", "queue_worker", "timer_worker"]
+__all__ = ["Arrived", "message_worker", "named", "queue_worker", "timer_worker"]
 
 log = logging.getLogger("ovenbridge.work")
 
 QueueHandler = Callable[[bytes, int, Services], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message, for a function that needs to know more of it than its body."""
+
+    body: bytes
+    message_id: str
+    properties: Mapping[str, str]
+    enqueued_at: datetime | None
+
+
+MessageHandler = Callable[[Arrived, Services], Awaitable[None]]
 
 
 def queue_worker(handler: QueueHandler) -> Callable[..., Awaitable[None]]:
@@ -28,6 +43,29 @@ def queue_worker(handler: QueueHandler) -> Callable[..., Awaitable[None]]:
     Returning completes the message; an exception abandons it (the queue delivers again, then dead-letters).
     The binding must be called ``msg``.
     """
+
+    async def body_and_count(msg: func.ServiceBusMessage, house: Services) -> None:
+        await handler(msg.get_body(), msg.delivery_count or 1, house)
+
+    return _queue_function(handler, body_and_count)
+
+
+def message_worker(handler: MessageHandler) -> Callable[..., Awaitable[None]]:
+    """:func:`queue_worker` for ``handler(arrived, services)``."""
+
+    async def whole(msg: func.ServiceBusMessage, house: Services) -> None:
+        said = {str(k): str(v) for k, v in (msg.application_properties or {}).items()}
+        at = msg.enqueued_time_utc
+        if at is not None:
+            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        await handler(Arrived(msg.get_body(), msg.message_id or "", said, at), house)
+
+    return _queue_function(handler, whole)
+
+
+def _queue_function(
+    handler: Callable[..., Any], call_handler: Callable[[func.ServiceBusMessage, Services], Awaitable[None]]
+) -> Callable[..., Awaitable[None]]:
     name = handler.__name__
 
     async def queue_function(msg: func.ServiceBusMessage, context: func.Context | None = None) -> None:
@@ -42,7 +80,7 @@ def queue_worker(handler: QueueHandler) -> Callable[..., Awaitable[None]]:
                     }
                 )
             with _failures_told(name, call):
-                await handler(msg.get_body(), msg.delivery_count or 1, services())
+                await call_handler(msg, services())
 
     return named(queue_function, handler)
 

@@ -134,8 +134,12 @@ class Backends:
         if not self.settings.problem:
             probes |= {
                 "store": Probe(lambda: self.store, "Check the document store: is it reachable, writable, not full?"),
-                "queue": Probe(lambda: self.queue, "Check the message queue: is it reachable, and may we send?"),
                 "vault": Probe(lambda: self.vault, "Check the vault: is it reachable, and may we read?"),
+            }
+        # A relay needs neither: it may send to one queue alone, and goes on while it cannot, which it says itself.
+        if not self.settings.problem and not self.settings.relay_id:
+            probes |= {
+                "queue": Probe(lambda: self.queue, "Check the message queue: is it reachable, and may we send?"),
                 "anchors": Probe(
                     lambda: self.anchor_blobs, "Check where audit anchors are kept: is it set, and may we read?"
                 ),

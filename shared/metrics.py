@@ -28,9 +28,12 @@ __all__ = [
     "POLL_WITHIN_SECONDS",
     "QUEUE_SENDS",
     "READINGS_INGESTED",
+    "RELAY_BATCHES_DOUBTED",
+    "RELAY_DELIVERY_LAG",
     "RELAY_HEARTBEAT_AGE",
     "RELAY_READINGS_LOST",
     "RELAY_READINGS_REFUSED",
+    "RELAY_SPOOL_AGE",
     "RELAY_SPOOL_DEPTH",
     "STORE_CALLS",
     "VAULT_CALLS",
@@ -111,11 +114,27 @@ RELAY_HEARTBEAT_AGE = Measure("relay.heartbeat_age", "s", "How long a relay has 
 RELAY_SPOOL_DEPTH = Measure(
     "relay.spool_depth", "{reading}", "Readings that wait on a relay's disk", "gauge", ("relay",)
 )
+RELAY_SPOOL_AGE = Measure(
+    "relay.spool_age", "s", "How old the oldest reading is that waits on a relay's disk", "gauge", ("relay",)
+)
+RELAY_DELIVERY_LAG = Measure(
+    "relay.delivery_lag", "s", "From reading a machine in a plant to having it here", "histogram", ("lane",)
+)
+"""``lane``: alarm, history. Of the newest reading of each batch."""
 RELAY_READINGS_LOST = Measure("relay.readings_lost", "{reading}", "Readings dropped by relays whose disk was full")
 RELAY_READINGS_REFUSED = Measure(
     "relay.readings_refused", "{reading}", "Readings of relays that were not taken", "counter", ("reason",)
 )
 """``reason``: not_assigned (the machine is not this relay's), unreadable, future (its clock is ahead)."""
+
+RELAY_BATCHES_DOUBTED = Measure(
+    "relay.batches_not_believed",
+    "{batch}",
+    "Batches that the relay they name did not sign",
+    "counter",
+    ("reason",),
+)
+"""``reason``: unsigned, unknown_key (of another relay, or of none), old_key (replaced), forged."""
 
 # Backends
 
@@ -156,8 +175,11 @@ ALL: tuple[Measure, ...] = (
     ALERTS_OPEN,
     RELAY_HEARTBEAT_AGE,
     RELAY_SPOOL_DEPTH,
+    RELAY_SPOOL_AGE,
+    RELAY_DELIVERY_LAG,
     RELAY_READINGS_LOST,
     RELAY_READINGS_REFUSED,
+    RELAY_BATCHES_DOUBTED,
     COSMOS_CHARGE,
     STORE_CALLS,
     QUEUE_SENDS,

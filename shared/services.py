@@ -14,6 +14,11 @@ from shared.backends import Backends
 
 if TYPE_CHECKING:
     from shared.access.identify import Access
+    from shared.alerts.response_acts import Acts
+    from shared.alerts.response_checks import ResponseChecks
+    from shared.alerts.response_planning import ResponsePlanning
+    from shared.alerts.response_rehearsal import ResponseRehearsal
+    from shared.alerts.response_work import ResponseWork
     from shared.alerts.rules import AlertRules
     from shared.alerts.service import Alerts
     from shared.audit.anchoring import Anchoring
@@ -92,7 +97,7 @@ class Services(Backends):
         """What happened, and telling it."""
         from shared.events import EventLog
 
-        return EventLog(self.store, self.clock, (self.callbacks,))
+        return EventLog(self.store, self.clock, (self.callbacks, self.response_planning))
 
     @cached_property
     def connectors(self) -> Connectors:
@@ -213,7 +218,7 @@ class Services(Backends):
         """What counts as wrong."""
         from shared.alerts.rules import AlertRules
 
-        return AlertRules(self.store, self.audit, self.clock)
+        return AlertRules(self.store, self.audit, self.clock, checks=lambda: self._response_checks)
 
     @cached_property
     def alerts(self) -> Alerts:
@@ -226,6 +231,61 @@ class Services(Backends):
             self.readings,
             self.equipment,
             self.events,
+            self.audit,
+            self.clock,
+            base_url=self.settings.base_url,
+        )
+
+    @cached_property
+    def response_planning(self) -> ResponsePlanning:
+        """What an alert's rule wants done; a subscriber of all events."""
+        from shared.alerts.response_planning import ResponsePlanning
+
+        return ResponsePlanning(self.store, self.queue, self.alert_rules, self.equipment, self.clock)
+
+    @cached_property
+    def _response_checks(self) -> ResponseChecks:
+        from shared.alerts.response_checks import ResponseChecks
+        from shared.collection.alert_writes import AlertWrites
+
+        return ResponseChecks(AlertWrites(lambda: self.control), self.targets, self.equipment.shared_credentials)
+
+    @cached_property
+    def _response_acts(self) -> Acts:
+        from shared.alerts.response_acts import Acts
+        from shared.alerts.response_call import Calls
+        from shared.collection.alert_writes import AlertWrites
+
+        calls = Calls(self.http, self.vault, self.equipment.shared_credentials)
+        return Acts(AlertWrites(lambda: self.control), calls, lambda: self.tasks, lambda: self.events)
+
+    @cached_property
+    def responses(self) -> ResponseWork:
+        """Doing it."""
+        from shared.alerts.response_work import ResponseWork
+
+        return ResponseWork(
+            self.store,
+            self.queue,
+            self.alert_rules,
+            self._response_checks,
+            self.equipment,
+            self._response_acts,
+            self.audit,
+            self.clock,
+            alerts=lambda: self.alerts,
+            events=lambda: self.events,
+        )
+
+    @cached_property
+    def response_rehearsal(self) -> ResponseRehearsal:
+        """Saying what would be done."""
+        from shared.alerts.response_rehearsal import ResponseRehearsal
+
+        return ResponseRehearsal(
+            self._response_acts,
+            self._response_checks,
+            self.responses.budget,
             self.audit,
             self.clock,
             base_url=self.settings.base_url,
@@ -331,6 +391,7 @@ class Services(Backends):
             connectors=lambda: self.connectors,
             vault=lambda: self.vault,
             http=lambda: self.http,
+            queue=(lambda: self._queue) if self.settings.azure.service_bus.wanted else None,
         )
 
     # Floor 6: platforms ------------------------------------------------------------------------------------------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 __all__ = ["ContainerSpec", "QueueSpec", "Topology", "topology"]
+
+RELAY_ID = "[a-z0-9][a-z0-9-]{0,39}"
 
 _FILE = Path(__file__).resolve().parent.parent / "infra" / "topology.json"
 
@@ -52,6 +55,19 @@ class Topology:
 
     containers: dict[str, ContainerSpec]
     queues: dict[str, QueueSpec]
+    relay_commands: QueueSpec
+    """What the queue of each relay is like; ``{id}`` stands in its name."""
+
+    def queue(self, name: str) -> QueueSpec | None:
+        """A queue by its name, those of relays included; ``None``: there is none of this name."""
+        found = self.queues.get(name)
+        if found is None and re.fullmatch(self.relay_commands.name.replace("{id}", RELAY_ID), name):
+            return replace(self.relay_commands, name=name)
+        return found
+
+    def commands_of(self, relay_id: str) -> str:
+        """The name of a relay's own queue."""
+        return self.relay_commands.name.replace("{id}", relay_id)
 
 
 def _container(raw: dict[str, Any]) -> ContainerSpec:
@@ -79,18 +95,20 @@ def _combinations(raw: dict[str, Any], name: str, default: tuple[tuple[str, ...]
 def _read(path: Path) -> Topology:
     raw = json.loads(path.read_text("utf-8"))
     containers = [_container(c) for c in raw["containers"]]
-    queues = [
-        QueueSpec(
-            name=q["name"],
-            lock_seconds=q["lockSeconds"],
-            max_delivery_count=q["maxDeliveryCount"],
-            duplicate_window_seconds=q["duplicateWindowSeconds"],
-            ttl_seconds=q["ttlSeconds"],
-            dead_letter_on_expiry=q["deadLetterOnExpiry"],
-        )
-        for q in raw["queues"]
-    ]
-    return Topology({c.name: c for c in containers}, {q.name: q for q in queues})
+    queues = [_queue(q) for q in raw["queues"]]
+    commands = _queue(raw["relay"]["commandQueue"])
+    return Topology({c.name: c for c in containers}, {q.name: q for q in queues}, commands)
+
+
+def _queue(raw: dict[str, Any]) -> QueueSpec:
+    return QueueSpec(
+        name=raw["name"],
+        lock_seconds=raw["lockSeconds"],
+        max_delivery_count=raw["maxDeliveryCount"],
+        duplicate_window_seconds=raw["duplicateWindowSeconds"],
+        ttl_seconds=raw["ttlSeconds"],
+        dead_letter_on_expiry=raw["deadLetterOnExpiry"],
+    )
 
 
 @cache

@@ -86,6 +86,10 @@ class Access:
             return DEVELOPER
         return KEY_HOLDER if key_checked else None
 
+    def presented(self, headers: Mapping[str, str]) -> str | None:
+        """The API token that this call carries, right or wrong; for who has identified the caller already."""
+        return _presented_token(headers, anything=True)
+
     async def revoke(self, id: str, *, caller: Caller) -> None:
         """Revoke a token and forget it here at once. Raises ``NotFound``."""
         await self.tokens.revoke(id, caller=caller)

@@ -103,6 +103,11 @@ class Queue(Protocol):
         """Can we send? Returns, or raises ``Unavailable`` with what to do. For the readiness probe."""
         ...
 
+    async def check_queue(self, queue: str) -> None:
+        """Is there this queue, and may we send to it? Raises ``InvalidInput``: there is none of this name here;
+        ``Unavailable`` with what to do."""
+        ...
+
     async def close(self) -> None:
         """Let go of files and connections. Never needed for durability."""
         ...

@@ -22,7 +22,7 @@ from shared.messaging.service_bus_client import ServiceBusClients, Transport
 from shared.messaging.service_bus_intake import QueueIntake
 from shared.messaging.service_bus_messages import dead_letter, dead_letter_words, enqueued_at, outgoing
 from shared.messaging.service_bus_sender import QueueSender
-from shared.topology import topology
+from shared.topology import QueueSpec, topology
 
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusReceivedMessage
@@ -86,6 +86,10 @@ class ServiceBusQueue:
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    async def check_queue(self, queue: str) -> None:
+        """See the port. Opens a link of its own to it."""
+        await self._sender(queue).probe()
 
     async def close(self) -> None:
         """See the port. Takes a few seconds at most."""
@@ -171,18 +175,19 @@ class ServiceBusQueue:
         return found
 
     def _intake(self, queue: str, *, dead_letters: bool = False) -> QueueIntake:
-        _known(queue)
         found = self._intakes.get((queue, dead_letters))
         if found is None:
-            lock = topology().queues[queue].lock_seconds
+            lock = _known(queue).lock_seconds
             found = QueueIntake(queue, self._clients, self._clock, lock_seconds=lock, dead_letters=dead_letters)
             self._intakes[queue, dead_letters] = found
         return found
 
 
-def _known(queue: str) -> None:
-    if queue not in topology().queues:
+def _known(queue: str) -> QueueSpec:
+    spec = topology().queue(queue)
+    if spec is None:
         raise InvalidInput(f"There is no queue {queue}; infra/topology.json names them.", field="queue")
+    return spec
 
 
 async def _peeked(intake: QueueIntake, most: int) -> AsyncIterator[ServiceBusReceivedMessage]:

@@ -97,10 +97,10 @@ class _Words:
             f'give the app\'s identity the role "{ROLES[use]}" on the queue {queue}; infra/main.bicep does that. A new '
             "role takes some minutes to be known; no restart is needed"
         )
-        self.missing = (
-            f"There is no queue {queue} in {host}. Deploy infra/main.bicep, which creates the queues of "
-            f"infra/topology.json, or correct {where}."
-        )
+        make = "Deploy infra/main.bicep, which creates the queues of infra/topology.json"
+        if queue.startswith("relay-") and queue.endswith("-commands"):
+            make = f"Name the relay in `relays` of infra/main.bicep and deploy it: that creates the queue {queue}"
+        self.missing = f"There is no queue {queue} in {host}. {make}, or correct {where}."
         self.forbidden = (
             f"We may not {verb} the queue {queue} in {host}: "
             + (f"use a key in {setting} whose policy allows it" if by_key else role)

@@ -72,6 +72,11 @@ class SqliteQueue:
         """See the port."""
         await self._file.write(self._writes, None)
 
+    async def check_queue(self, queue: str) -> None:
+        """See the port."""
+        self._backlog(queue)
+        await self.check()
+
     async def close(self) -> None:
         """See the port."""
         if not self._closed:

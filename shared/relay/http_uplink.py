@@ -43,6 +43,8 @@ class HttpUplink:
         self._http = http
         self._hub = hub_url.rstrip("/")
         self._base = f"{self._hub}/api/v1/relays/{relay_id}"
+        self.hub_date: str | None = None
+        """The hub's time at its last answer, as HTTP writes it; ``None``: it does not say."""
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
 
     async def assignments(self, etag: str | None) -> Assignments | None:
@@ -100,6 +102,7 @@ class HttpUplink:
             )
         except OutgoingError as error:
             raise HubAway(f"The hub {self._hub} was not reached: {error.detail}") from error
+        self.hub_date = answer.headers.get("Date")
         if answer.status in also or 200 <= answer.status < 300:
             return answer
         raise self._said_no(answer)

@@ -62,7 +62,9 @@ class RelayHub:
     @cached_property
     def assignments(self) -> RelayAssignments:
         """What each relay has to do."""
-        return RelayAssignments(self._equipment, self._profiles, timeout_seconds=self._settings.poll_deadline_seconds)
+        return RelayAssignments(
+            self._equipment, self._profiles, self.registry, timeout_seconds=self._settings.poll_deadline_seconds
+        )
 
     @cached_property
     def intake(self) -> RelayIntake:
@@ -78,7 +80,7 @@ class RelayHub:
     def commands(self) -> CommandBroker:
         """What is wanted of the relays."""
         fills: dict[CommandKind, Fill] = {"deliver": fill_with(self._destinations)}
-        return CommandBroker(self._store, self.registry, self._clock, fills=fills)
+        return CommandBroker(self._store, self.registry, self._clock, queue=self._queue, fills=fills)
 
     @cached_property
     def devices(self) -> PlantDevices:

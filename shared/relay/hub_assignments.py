@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from shared.errors import NotFound
 from shared.ids import digest_id
 from shared.json_text import canonical
 from shared.relay.messages import Assignments, Device
@@ -12,6 +13,8 @@ from shared.relay.messages import Assignments, Device
 if TYPE_CHECKING:
     from shared.equipment.model import Equipment
     from shared.equipment.registry import EquipmentRegistry
+    from shared.relay.hub_model import CommandsBy
+    from shared.relay.hub_registry import Relays
 
 __all__ = ["RelayAssignments", "device_of"]
 
@@ -29,6 +32,7 @@ def device_of(equipment: Equipment, *, timeout_seconds: float) -> Device:
         endpoint=equipment.endpoint,
         port=equipment.port,
         credential_ref=equipment.relay_credential_ref or equipment.credential_ref,
+        credential_owner="hub" if equipment.relay_credential_ref is None and equipment.credential_ref else "site",
         iot_config=dict(equipment.iot_config),
         poll_interval_seconds=equipment.poll_interval_seconds,
         timeout_seconds=timeout_seconds,
@@ -39,9 +43,12 @@ def device_of(equipment: Equipment, *, timeout_seconds: float) -> Device:
 class RelayAssignments:
     """Makes the assignments of a relay."""
 
-    def __init__(self, equipment: EquipmentRegistry, profiles: ListProfiles, *, timeout_seconds: float) -> None:
+    def __init__(
+        self, equipment: EquipmentRegistry, profiles: ListProfiles, relays: Relays, *, timeout_seconds: float
+    ) -> None:
         self._equipment = equipment
         self._profiles = profiles
+        self._relays = relays
         self._timeout = timeout_seconds
 
     async def of(self, relay_id: str) -> Assignments:
@@ -50,13 +57,23 @@ class RelayAssignments:
         read = sorted((m for m in machines if _is_read(m)), key=lambda machine: machine.id)
         devices = tuple(device_of(machine, timeout_seconds=self._timeout) for machine in read)
         profiles = await self._profiles_for([machine.id for machine in machines])
-        said = {"devices": [device.model_dump(mode="json") for device in devices], "profiles": profiles}
+        commands_by = await self._commands_by(relay_id)
+        said: dict[str, Any] = {"devices": [d.model_dump(mode="json") for d in devices], "profiles": profiles}
+        if commands_by != "http":
+            said["commands_by"] = commands_by
         return Assignments(
             relay_id=relay_id,
             etag=digest_id(canonical(said)),
             devices=devices,
             request_profiles=tuple(profiles),
+            commands_by=commands_by,
         )
+
+    async def _commands_by(self, relay_id: str) -> CommandsBy:
+        try:
+            return (await self._relays.get(relay_id)).commands_by
+        except NotFound:
+            return "http"
 
     async def _profiles_for(self, machines: Sequence[str]) -> list[dict[str, Any]]:
         """External requests that ask for one of these machines."""

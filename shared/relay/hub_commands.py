@@ -4,25 +4,47 @@ A command is done at most once: it is given out only by whoever marks it as give
 the relay dies after that, whoever asked hears that there was no answer, and decides. That is right for writing to an
 oven, and no loss for asking it something.
 
-Relay and asker meet in the store, whatever processes they talk to; where it is the same one, a bell saves the wait.
+Relay and asker meet in the store, whatever processes they talk to; where it is the same one, a bell saves the wait. A
+relay that is registered so waits at a queue of its own in place of the long poll; what comes there only wakes it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import Clock, iso
-from shared.errors import NotFound, OvenbridgeError, PayloadTooLarge, PreconditionFailed, RelaySilent
+from shared.errors import (
+    InvalidInput,
+    NotFound,
+    OvenbridgeError,
+    PayloadTooLarge,
+    PreconditionFailed,
+    RelaySilent,
+    Unavailable,
+)
 from shared.ids import new_id
 from shared.json_text import dump
-from shared.relay.messages import MAX_COMMANDS, Command, CommandAnswer, CommandError, CommandKind, Commands
+from shared.messaging import Outgoing
+from shared.relay.messages import (
+    MAX_COMMANDS,
+    Command,
+    CommandAnswer,
+    CommandError,
+    CommandKind,
+    Commands,
+    Wake,
+    pack,
+)
 from shared.storage import Document, DocumentStore, Equals, Query, SetPath
+from shared.topology import topology
 
 if TYPE_CHECKING:
+    from shared.messaging import Queue
     from shared.relay.hub_model import Relay
     from shared.relay.hub_registry import Relays
 
@@ -39,6 +61,8 @@ MAX_ANSWER = 1_500_000
 MOST_BYTES = 800_000
 """Bytes of commands given out at a time; the others a moment later."""
 
+log = logging.getLogger("ovenbridge.relay")
+
 Fill = Callable[[Command], Awaitable[Command]]
 
 
@@ -52,14 +76,18 @@ class CommandBroker:
         clock: Clock,
         *,
         look_every: float = LOOK_EVERY,
+        queue: Queue | None = None,
         fills: Mapping[CommandKind, Fill] | None = None,
     ) -> None:
-        """``fills``: what is put into a command of a kind when it is given out. Secrets, for a stored command has none;
+        """``queue``: wakes relays that hear of commands by their own queue.
+
+        ``fills``: what is put into a command of a kind when it is given out. Secrets, for a stored command has none;
         only the relay itself, with its own token, fetches its commands."""
         self._store = store
         self._relays = relays
         self._clock = clock
         self._look_every = look_every
+        self._queue = queue
         self._fills = fills or {}
         self._bell = _Bell()
 
@@ -114,11 +142,50 @@ class CommandBroker:
         }
         await self._store.create(CONTAINER, document)
         self._bell.ring(relay_id)
+        await self._wake(relay, command)
         patience = max(seconds, answer_seconds or 0.0)
         answer = await self._await_answer(relay_id, command.id, patience)
         if answer is None:
             raise await self._no_answer(relay, command.id, patience, task)
         return answer
+
+    async def _wake(self, relay: Relay, command: Command) -> None:
+        """Tell a relay that waits at its queue. The message holds no command: that stays in the store, where it is
+        given out once. Raises ``Unavailable``: nothing is done."""
+        if relay.commands_by != "queue" or self._queue is None:
+            return
+        wake = pack(Wake(id=command.id, expires_at=command.expires_at))
+        try:
+            await self._queue.send(topology().commands_of(relay.id), [Outgoing(wake, command.id)])
+        except (Unavailable, InvalidInput) as error:
+            log.warning("Relay %s could not be woken: %s", relay.id, error.detail)
+            operation = SetPath("status", "expired")
+            try:
+                await self._store.patch(CONTAINER, (relay.id,), command.id, [operation], when={"status": "waiting"})
+            except PreconditionFailed:
+                return  # it was fetched all the same: then there is an answer to wait for
+            raise Unavailable(
+                f"Relay {relay.id} could not be told, and nothing is done: {error.detail}", retry_after=30.0
+            ) from error
+
+    async def check_queue(self, relay_id: str) -> None:
+        """Can this relay be woken by its own queue?
+
+        Raises:
+            InvalidInput: it cannot, with these settings.
+            Unavailable: not now; the sentence names the queue and says what to do.
+        """
+        name = topology().commands_of(relay_id)
+        try:
+            if self._queue is None:
+                raise InvalidInput("There are no queues.")
+            await self._queue.check_queue(name)
+        except InvalidInput:
+            raise InvalidInput(
+                f"There can be no queue {name} here: relays reach queues of Service Bus alone. Set "
+                "ServiceBusConnection on the hub, or leave commands_by at http.",
+                field="commands_by",
+            ) from None
 
     async def _await_answer(self, relay_id: str, command_id: str, seconds: float) -> CommandAnswer | None:
         end = monotonic() + seconds

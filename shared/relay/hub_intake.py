@@ -8,6 +8,10 @@ What if the process dies here?
 - after the last reading, before the refused ones are counted, or before the message is settled: again all of it; what
   was counted of a batch is remembered with the count.
 
+Whoever may send to the queue could send in the name of any relay. So batches are signed (``signing.py``): by the relay
+that sends straight to the queue, here at the door for one that comes over HTTPS. What is not signed by the relay that
+it names is given up among the dead letters.
+
 Readings of one machine are taken one after the other in the order of the relay; machines beside each other. Batches
 may overtake each other, because alarms come before history: a reading that is older than what was judged moves no
 alert and no connection state.
@@ -20,17 +24,24 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.access.model import system
 from shared.clock import iso
-from shared.errors import Conflict, InvalidInput, NotFound, PayloadTooLarge
+from shared.errors import Conflict, Forbidden, InvalidInput, NotFound, PayloadTooLarge
+from shared.ids import digest_id
 from shared.messaging import Outgoing
-from shared.metrics import RELAY_READINGS_LOST, RELAY_READINGS_REFUSED
+from shared.metrics import (
+    RELAY_BATCHES_DOUBTED,
+    RELAY_DELIVERY_LAG,
+    RELAY_READINGS_LOST,
+    RELAY_READINGS_REFUSED,
+)
 from shared.observability import correlation_id
-from shared.relay.hub_model import Refused
+from shared.relay.hub_model import Doubted, Refused, Relay
 from shared.relay.messages import ReadingBatch, unpack
+from shared.relay.signing import SIGNATURE, claim
 from shared.signals import Reading
 from shared.telemetry.document import from_document
 from shared.tracing import properties
@@ -88,8 +99,13 @@ class RelayIntake:
 
     # The door ----------------------------------------------------------------------------------------------------
 
-    async def accept(self, relay_id: str, raw: bytes) -> ReadingBatch:
+    async def accept(self, relay_id: str, raw: bytes, *, token: str) -> ReadingBatch:
         """Put a batch into the queue; it is durable when this returns.
+
+        Args:
+            relay_id: who came.
+            raw: the packed batch.
+            token: by which it came in.
 
         Raises:
             InvalidInput, PayloadTooLarge: it is no batch of this relay.
@@ -105,25 +121,62 @@ class RelayIntake:
                 "Readings of this batch are of the future: the relay's clock is ahead by more than "
                 f"{AHEAD.total_seconds() / 60:g} minutes. Set it right (NTP) and send the batch again."
             )
-        await self._queue.send(QUEUE, [Outgoing(raw, batch.message_id, None, correlation_id(), properties())])
+        key = await self._relays.signing(relay_id, token)
+        said = {**properties(), SIGNATURE: key.sign(raw)}
+        await self._queue.send(QUEUE, [Outgoing(raw, batch.message_id, None, correlation_id(), said)])
         return batch
 
     # The queue ---------------------------------------------------------------------------------------------------
 
+    async def arrived(
+        self, body: bytes, *, message_id: str, signature: str | None, enqueued_at: datetime | None
+    ) -> None:
+        """Take a message out of the queue, if the relay that it names has signed it; safe to repeat.
+
+        Args:
+            body: the packed batch.
+            message_id: for counting each once that is not believed.
+            signature: the message's property of that name.
+            enqueued_at: when the queue took it.
+
+        Raises:
+            Forbidden: it is not signed by that relay; it ends among the dead letters.
+            InvalidInput: it is no batch; the same.
+            Unavailable: the store, the vault or a queue is away; the message comes again.
+        """
+        batch = _batch(body)
+        relay = await self._known(batch)
+        if relay is None:
+            return
+        doubt = await self._doubt(relay, body, signature, enqueued_at or self._clock.now())
+        if doubt is not None:
+            await self._tell_of_doubt(relay, message_id, doubt)
+            raise Forbidden(
+                f"A batch in the name of relay {relay.id} is not believed ({doubt}): it is not signed with a key of "
+                "that relay. Who else may send to relay-ingest? If it was the relay itself, give it a new token."
+            )
+        await self._take(batch)
+
     async def take(self, body: bytes) -> None:
-        """Take a batch; safe to repeat.
+        """Take a batch of which it is known whose it is; safe to repeat.
 
         Raises:
             InvalidInput: it is none; it ends among the dead letters.
             Unavailable: the store or a queue is away; the message comes again.
         """
         batch = _batch(body)
+        if await self._known(batch) is not None:
+            await self._take(batch)
+
+    async def _known(self, batch: ReadingBatch) -> Relay | None:
         try:
-            await self._relays.get(batch.relay_id)
+            return await self._relays.get(batch.relay_id)
         except NotFound:
             log.warning("%d readings of relay %s are refused: it is gone", len(batch.readings), batch.relay_id)
             RELAY_READINGS_REFUSED.record(len(batch.readings), reason="not_assigned")
-            return
+            return None
+
+    async def _take(self, batch: ReadingBatch) -> None:
         by_machine, refused = self._sorted(batch)
         gate = asyncio.Semaphore(TOGETHER)
 
@@ -138,6 +191,7 @@ class RelayIntake:
                 raise outcome
             refused += outcome
         await self._account(batch, refused)
+        self._measure(batch, by_machine)
 
     def _sorted(self, batch: ReadingBatch) -> tuple[dict[str, list[Reading]], list[_Refusal]]:
         """The readings by machine, in the order of the relay, and those that are none."""
@@ -154,6 +208,13 @@ class RelayIntake:
                 taken = replace(reading, source="relay", received_at=now)
                 by_machine.setdefault(reading.equipment_id, []).append(taken)
         return by_machine, refused
+
+    def _measure(self, batch: ReadingBatch, by_machine: Mapping[str, Sequence[Reading]]) -> None:
+        """How old the newest reading of the batch is: what a person sees of the machines is as old."""
+        newest = max((readings[-1].at for readings in by_machine.values()), default=None)
+        if newest is not None:
+            lag = (self._clock.now() - newest).total_seconds()
+            RELAY_DELIVERY_LAG.record(max(0.0, lag), lane=batch.priority)
 
     async def _take_machine(self, relay_id: str, equipment_id: str, readings: Sequence[Reading]) -> list[_Refusal]:
         machine = await self._machine(relay_id, equipment_id)
@@ -173,6 +234,49 @@ class RelayIntake:
         except NotFound:
             return None
         return machine if _reads(machine, relay_id) else None
+
+    # Whose is it? -------------------------------------------------------------------------------------------------
+
+    async def _doubt(self, relay: Relay, body: bytes, signature: str | None, enqueued_at: datetime) -> str | None:
+        """Why it is not believed, as a word of the measure; ``None``: it is the relay's."""
+        claimed = claim(signature)
+        if claimed is None:
+            return "unsigned"
+        known = next((key for key in relay.keys if key.id == claimed.key_id), None)
+        if known is None:
+            return "unknown_key"
+        ended = await self._relays.ended(known)
+        if ended is not None and enqueued_at > ended:
+            return "old_key"
+        key = await self._relays.keys.find(known.id)
+        if key is None:
+            log.error("The key of relay %s is not in the vault: give it a new token.", relay.id)
+            return "unknown_key"
+        return None if key.signed(claimed, body) else "forged"
+
+    async def _tell_of_doubt(self, relay: Relay, message_id: str, reason: str) -> None:
+        """Count each message once, and tell the audit log once a day: a flood must not become one of entries."""
+        mark, now = digest_id(message_id.encode())[:16], self._clock.now()
+        if mark in relay.doubted.counted:
+            return
+        log.error("A batch in the name of relay %s is not believed: %s", relay.id, reason)
+        day = iso(now)[:10]
+        if relay.doubted.told_on != day:
+            await self._audit.append(
+                f"relay:{relay.id}",
+                actor=system("take_relay_readings").actor,
+                action="relay.batch_not_believed",
+                target=f"relay:{relay.id}",
+                after={"reason": reason, "message_id": message_id[:128]},
+            )
+
+        def count(before: Doubted) -> Doubted:
+            if mark in before.counted:
+                return before
+            return Doubted(before.count + 1, now, reason, day, (*before.counted, mark)[-MOST_NAMED:])
+
+        await self._relays.change(relay.id, lambda r: replace(r, doubted=count(r.doubted)))
+        RELAY_BATCHES_DOUBTED.record(1, reason=reason)
 
     # Keeping account ---------------------------------------------------------------------------------------------
 

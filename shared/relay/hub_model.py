@@ -13,12 +13,65 @@ from shared.events import Event
 from shared.relay.messages import Heartbeat
 from shared.storage import Document
 
-__all__ = ["SILENT_AFTER", "Refused", "Relay", "Standing"]
+__all__ = ["SILENT_AFTER", "CommandsBy", "Doubted", "Key", "Refused", "Relay", "Standing"]
 
 SILENT_AFTER = timedelta(minutes=3)
 """Without a heartbeat for so long a relay is silent: six of them are missing."""
 
 Standing = Literal["never_seen", "online", "silent"]
+CommandsBy = Literal["http", "queue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that the relay signs with, or signed with. Its value is in the vault."""
+
+    id: str
+    until: datetime | None = None
+    """It was replaced: what came into the queue later is not believed. ``None``: in use."""
+
+    def to_document(self) -> Document:
+        """The stored form."""
+        return {"id": self.id} | ({} if self.until is None else {"until": iso(self.until)})
+
+    @classmethod
+    def from_document(cls, document: Document) -> Key:
+        """Back from its stored form."""
+        return cls(document["id"], parse_iso(document["until"]) if document.get("until") else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """Batches in the name of this relay that it did not sign."""
+
+    count: int = 0
+    last_at: datetime | None = None
+    last_reason: str | None = None
+    told_on: str | None = None
+    """The day of the last entry in the audit log: one a day."""
+    counted: tuple[str, ...] = ()
+    """Messages that are in the count: each is delivered several times before it is given up."""
+
+    def to_document(self) -> Document:
+        """The stored form."""
+        return {
+            "count": self.count,
+            "lastAt": iso(self.last_at) if self.last_at is not None else None,
+            "lastReason": self.last_reason,
+            "toldOn": self.told_on,
+            "counted": list(self.counted),
+        }
+
+    @classmethod
+    def from_document(cls, document: Document) -> Doubted:
+        """Back from its stored form."""
+        return cls(
+            count=document["count"],
+            last_at=parse_iso(document["lastAt"]) if document.get("lastAt") else None,
+            last_reason=document.get("lastReason"),
+            told_on=document.get("toldOn"),
+            counted=tuple(document.get("counted", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +122,10 @@ class Relay:
     created_by: str
     token_id: str | None = None
     """Of the token that was given out last."""
+    commands_by: CommandsBy = "http"
+    """How it hears of commands: by long poll, or by its queue."""
+    keys: tuple[Key, ...] = ()
+    """What its batches in the queue may be signed with, the newest last."""
     heartbeat: Heartbeat | None = None
     """The last one."""
     heartbeat_at: datetime | None = None
@@ -76,6 +133,9 @@ class Relay:
     silent_since: datetime | None = None
     """Noticed, and told: nothing came since then. :meth:`standing` may know it earlier."""
     refused: Refused = Refused()
+    doubted: Doubted = Doubted()
+    certificates_told: tuple[str, ...] = ()
+    """Which warnings about its certificates were told: name, end and days."""
     untold: tuple[Event, ...] = field(default=())
     """Events that are written down and not published yet."""
 
@@ -106,7 +166,11 @@ class Relay:
             "heartbeat": self.heartbeat.model_dump(mode="json") if self.heartbeat is not None else None,
             "heartbeatAt": iso(self.heartbeat_at) if self.heartbeat_at is not None else None,
             "silentSince": iso(self.silent_since) if self.silent_since is not None else None,
+            "commandsBy": self.commands_by if self.commands_by != "http" else None,
+            "keys": [key.to_document() for key in self.keys] or None,
             "refused": self.refused.to_document() if self.refused.count else None,
+            "doubted": self.doubted.to_document() if self.doubted.count else None,
+            "certificatesTold": list(self.certificates_told) or None,
             "untold": [event.to_document() for event in self.untold] or None,
         }
         return document | {key: value for key, value in parts.items() if value is not None}
@@ -118,7 +182,7 @@ class Relay:
         def moment(name: str) -> datetime | None:
             return parse_iso(document[name]) if document.get(name) else None
 
-        refused = document.get("refused")
+        refused, doubted = document.get("refused"), document.get("doubted")
         return cls(
             id=document["id"],
             name=document["name"],
@@ -126,10 +190,14 @@ class Relay:
             created_at=parse_iso(document["createdAt"]),
             created_by=document["createdBy"],
             token_id=document.get("tokenId"),
+            commands_by=document.get("commandsBy", "http"),
+            keys=tuple(Key.from_document(key) for key in document.get("keys", ())),
             heartbeat=_heartbeat(document.get("heartbeat")),
             heartbeat_at=moment("heartbeatAt"),
             silent_since=moment("silentSince"),
             refused=Refused.from_document(refused) if refused is not None else Refused(),
+            doubted=Doubted.from_document(doubted) if doubted is not None else Doubted(),
+            certificates_told=tuple(document.get("certificatesTold", ())),
             untold=tuple(Event.from_document(event) for event in document.get("untold", ())),
         )
 

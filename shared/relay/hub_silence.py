@@ -16,7 +16,7 @@ from shared.clock import Clock, compact, iso
 from shared.errors import InvalidInput, OvenbridgeError
 from shared.events import Event
 from shared.events.catalogue import RELAY, RELAY_BACK, RELAY_READINGS_DROPPED, RELAY_SILENT
-from shared.metrics import RELAY_HEARTBEAT_AGE, RELAY_SPOOL_DEPTH
+from shared.metrics import RELAY_HEARTBEAT_AGE, RELAY_SPOOL_AGE, RELAY_SPOOL_DEPTH
 from shared.relay.hub_model import Relay
 from shared.relay.messages import Heartbeat
 
@@ -63,6 +63,9 @@ class RelayWatch:
             if relay.heartbeat is not None and relay.heartbeat_at is not None:
                 RELAY_HEARTBEAT_AGE.record(max(0.0, (now - relay.heartbeat_at).total_seconds()), relay=relay.id)
                 RELAY_SPOOL_DEPTH.record(relay.heartbeat.spool.readings, relay=relay.id)
+                oldest = relay.heartbeat.spool.oldest_at
+                age = 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds())
+                RELAY_SPOOL_AGE.record(age, relay=relay.id)
             try:
                 await self._look_at(relay, now)
             except OvenbridgeError as error:

@@ -10,7 +10,17 @@ import gzip
 import zlib
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from shared.clock import iso
 from shared.errors import InvalidInput, PayloadTooLarge
@@ -24,6 +34,7 @@ __all__ = [
     "MAX_UNPACKED",
     "RELAY_ID",
     "Assignments",
+    "CertificateEnd",
     "Command",
     "CommandAnswer",
     "CommandError",
@@ -35,6 +46,7 @@ __all__ = [
     "Lost",
     "ReadingBatch",
     "SpoolSummary",
+    "Wake",
     "pack",
     "unpack",
 ]
@@ -55,7 +67,7 @@ _GZIP = b"\x1f\x8b"
 
 Message = TypeVar("Message", bound="_Message")
 
-CommandKind = Literal["test_connection", "discover", "read_now", "write", "deliver"]
+CommandKind = Literal["test_connection", "discover", "certificate", "read_now", "write", "deliver"]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 RelayId = Annotated[str, Field(pattern=RELAY_ID)]
 Moment = Annotated[AwareDatetime, PlainSerializer(iso, return_type=str, when_used="json")]
@@ -85,6 +97,9 @@ class Device(_Part):
     endpoint: str | None = None
     port: int | None = None
     credential_ref: str | None = None
+    credential_owner: Literal["hub", "site"] = "site"
+    """``hub``: the hub chose the name, and holds the credentials to this address itself. ``site``: a person named what
+    lies on the relay, which then holds them to the address that they were given for."""
     iot_config: dict[str, Any] = Field(default_factory=dict, description="`additional_config` of the connector.")
     poll_interval_seconds: int = Field(ge=1)
     timeout_seconds: float = Field(gt=0, description="Hard deadline of one read.")
@@ -100,6 +115,14 @@ class Assignments(_Message):
     devices: tuple[Device, ...] = ()
     request_profiles: tuple[dict[str, Any], ...] = ()
     """External requests that are answered on site, as the hub stores them. Never their keys."""
+    commands_by: Literal["http", "queue"] = "http"
+    """Where commands are waited for."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What says nothing new is left out: relays of earlier versions refuse words that they do not know."""
+        said: dict[str, Any] = dump(self)
+        return said if self.commands_by != "http" else {k: v for k, v in said.items() if k != "commands_by"}
 
 
 class Command(_Message):
@@ -111,13 +134,21 @@ class Command(_Message):
     equipment_id: Id | None = None
     body: dict[str, Any] = Field(default_factory=dict)
     """``test_connection``: empty, or ``device`` (a :class:`Device`) to try what is not saved; ``write``: ``signal`` and
-    ``value``; ``discover``: ``seconds``; ``deliver``: ``shared.relay.delivery_words.Deliver``."""
+    ``value``; ``discover``: ``seconds``; ``certificate``: as ``test_connection``; ``deliver``: ``shared.relay.delivery_words.Deliver``."""
     expires_at: Moment
     """After this it must not be begun: nobody waits for its answer any more."""
     valid_seconds: float | None = Field(None, ge=0)
     """How much of that time was left when it was given out: what counts on a relay whose clock is not the hub's."""
     actor: dict[str, str] = Field(default_factory=dict)
     """Who asked, as the audit log names them."""
+
+
+class Wake(_Message):
+    """In the relay's own queue: a command waits in the store. It is fetched from there, so that it is done once."""
+
+    id: Id
+    """Of the command."""
+    expires_at: Moment
 
 
 class Commands(_Message):
@@ -175,6 +206,14 @@ class DevicesSummary(_Part):
     failing: Count = 0
 
 
+class CertificateEnd(_Part):
+    """A certificate of the relay and when it ends."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
+    """``https`` (what pages on site see) or ``opc_ua`` (what OPC UA servers see)."""
+    not_after: Moment
+
+
 class Heartbeat(_Message):
     """A sign of life, every 30 seconds."""
 
@@ -189,6 +228,14 @@ class Heartbeat(_Message):
     """Readings dropped since the spool was made."""
     assignments_etag: str | None = Field(None, max_length=100)
     """Of the assignments in force."""
+    certificates: tuple[CertificateEnd, ...] = Field((), max_length=10)
+    """Those that it shows to others."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What says nothing is left out: hubs of earlier versions refuse words that they do not know."""
+        said: dict[str, Any] = dump(self)
+        return said if self.certificates else {k: v for k, v in said.items() if k != "certificates"}
 
 
 class CommandError(_Part):
@@ -207,7 +254,7 @@ class CommandAnswer(_Message):
     """It was done. A device that cannot be reached is a finding of a ``test_connection``, which is then ok."""
     body: dict[str, Any] = Field(default_factory=dict)
     """``shared.relay.answers`` writes and reads it: ``test_body``, ``discovery_body``; ``read_now``: ``reading``, as
-    stored; ``write``: ``before`` and ``after``, each a value as in a stored reading."""
+    stored; ``certificate``: ``server_certificate``; ``write``: ``before`` and ``after``, each a value as in a stored reading."""
     error: CommandError | None = None
     at: Moment
 

@@ -16,7 +16,7 @@ from shared.callbacks.carrying import NotCarried
 from shared.clock import Clock, iso
 from shared.connectors.mapping import canonical_key
 from shared.errors import DeviceError, InvalidInput, NotFound, OvenbridgeError, PayloadTooLarge
-from shared.relay.answers import discovery_body, signals_body, test_body
+from shared.relay.answers import certificate_body, discovery_body, signals_body, test_body
 from shared.relay.messages import Command, CommandAnswer, CommandError, Device
 from shared.relay.plant_delivery import SiteDelivery
 from shared.relay.plant_hub_link import HubLink
@@ -78,7 +78,7 @@ class CommandLoop:
                 try:
                     commands = await self._uplink.commands(WAIT_SECONDS)
                 except UplinkError as error:
-                    await asyncio.sleep(self.link.failed(error))
+                    await self.link.pause(error)
                     continue
                 self.link.works()
                 for command in commands:
@@ -155,6 +155,9 @@ class CommandLoop:
         if command.kind == "discover":
             async with self._open(self._described(command)) as connector:
                 return discovery_body(await connector.discover(_seconds(command.body)))
+        if command.kind == "certificate":
+            async with self._open(self._described(command)) as connector:
+                return certificate_body(await connector.shown_certificate())
         if command.kind == "read_now":
             async with self._open(self._own(command)) as connector:
                 return {"reading": to_document(await connector.get_current_reading())}

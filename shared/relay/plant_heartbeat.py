@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -50,7 +49,8 @@ class HeartbeatLoop:
         self.link = HubLink("telling the hub that we are alive", clock)
 
     async def run(self) -> None:
-        """Beat until cancelled. A hub that is away is told again at the next beat: an old one is worth nothing."""
+        """Beat until cancelled. A hub that is away is told again at the next beat, or when another loop finds that it
+        is back: an old beat is worth nothing."""
         while True:
             try:
                 await self.beat()
@@ -58,7 +58,7 @@ class HeartbeatLoop:
                 self.link.failed(error)
             except Unavailable as error:
                 log.error("The spool cannot be looked after right now: %s", error.detail)
-            await asyncio.sleep(EVERY_SECONDS)
+            await self.link.rest(EVERY_SECONDS)
 
     async def beat(self) -> None:
         """One of them.

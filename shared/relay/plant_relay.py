@@ -112,8 +112,8 @@ class PlantRelay:
         self._closed = False
         self._cannot_start = ""
         self._assignments: Assignments | None = None
-        self._link = HubLink("asking for assignments", clock)
-        self.latest = LatestReadings()
+        self._link = HubLink("asking for assignments", clock, scout=True)
+        self.latest = LatestReadings(identity.folder / "latest.json")
 
     # Running -----------------------------------------------------------------------------------------------------
 
@@ -146,6 +146,7 @@ class PlantRelay:
         works, self._works = self._works, None
         if works is not None:
             await works.sampler.close()
+            await self.latest.keep()
             await works.spool.close()
         if self._uplink is not None:
             await self._uplink.close()
@@ -180,8 +181,12 @@ class PlantRelay:
             "sending": sender.run,
             "heartbeat": heartbeat.run,
             "commands": commands.run,
+            "last values": self.latest.run,
         }
         self._works = works = _Works(spool, sampler, sender, heartbeat, commands, loops)
+        for link in works.links(self._link):
+            link.sight = self._link.sight
+        await self.latest.load()
         if (kept := await self._kept.load()) is not None:
             log.info("Reading %d machines as assigned last, until the hub says otherwise.", len(kept.devices))
             await self._assign(works, kept)
@@ -210,7 +215,7 @@ class PlantRelay:
             try:
                 await self.refresh()
             except UplinkError as error:
-                await asyncio.sleep(self._link.failed(error))
+                await self._link.pause(error)
             else:
                 await asyncio.sleep(ASSIGNMENTS_SECONDS)
 
@@ -261,14 +266,17 @@ class PlantRelay:
 
     def _hub_troubles(self, works: _Works) -> list[Trouble]:
         away = [link for link in works.links(self._link) if link.away_since is not None]
-        if not away:
-            return []
-        link = min(away, key=lambda one: one.away_since or self._clock.now())
-        since = iso(link.away_since or self._clock.now())
-        advice = (
-            f"The hub is away since {since}; readings wait on this disk. Check the network, HUB_URL and RELAY_TOKEN."
-        )
-        return [Trouble(f"The hub is away since {since}: {link.problem}", advice, blocking=False)]
+        away.sort(key=lambda one: one.away_since or self._clock.now())
+        found: dict[str, Trouble] = {}
+        for link in away:
+            since = iso(link.away_since or self._clock.now())
+            advice = (
+                f"The hub is away since {since}; readings wait on this disk. Check the network, HUB_URL and "
+                "RELAY_TOKEN."
+            )
+            # One sentence for each thing that is wrong: its HTTPS, the queue for readings, the queue for commands.
+            found.setdefault(link.problem, Trouble(f"The hub is away since {since}: {link.problem}", advice, False))
+        return list(found.values())
 
 
 async def _disk_troubles(spool: Spool) -> list[Trouble]:

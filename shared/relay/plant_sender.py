@@ -51,7 +51,7 @@ class Sender:
                 log.error("The spool cannot be used right now: %s", error.detail)
                 await asyncio.sleep(DISK_AGAIN_SECONDS)
             except UplinkError as error:
-                await asyncio.sleep(self.link.failed(error))
+                await self.link.pause(error)
             else:
                 if count < MUCH:
                     await asyncio.sleep(self._gather)

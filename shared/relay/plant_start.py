@@ -14,6 +14,9 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.connectors import Connectors
+    from shared.messaging.service_bus import ServiceBusQueue
+    from shared.messaging.sqlite import SqliteQueue
+    from shared.relay.uplink import Uplink
     from shared.secrets import Vault
 
 __all__ = ["plant_relay"]
@@ -26,8 +29,12 @@ def plant_relay(
     connectors: Callable[[], Connectors],
     vault: Callable[[], Vault],
     http: Callable[[], OutgoingHttp],
+    queue: Callable[[], ServiceBusQueue | SqliteQueue] | None = None,
 ) -> PlantRelay:
-    """The relay of this process; nothing is opened before it is kept running."""
+    """The relay of this process; nothing is opened before it is kept running.
+
+    ``queue``: where Service Bus is configured, the other way to the hub.
+    """
     needed = {"HUB_URL": settings.hub_url, "RELAY_ID": settings.relay_id, "RELAY_TOKEN": settings.relay_token}
     identity = RelayIdentity(
         relay_id=settings.relay_id,
@@ -37,11 +44,16 @@ def plant_relay(
         missing=tuple(name for name, value in needed.items() if not value),
     )
 
-    def uplink() -> HttpUplink:
+    def uplink() -> Uplink:
         # Where the hub is was configured by who runs the relay, not said by a caller: it may be private.
         policy = TargetPolicy(allow_private=True, allow_http=settings.hub_url.startswith("http://"))
-        return HttpUplink(
-            OutgoingHttp(policy), hub_url=settings.hub_url, relay_id=settings.relay_id, token=settings.relay_token
-        )
+        relay_id, token = settings.relay_id, settings.relay_token
+        by_http = HttpUplink(OutgoingHttp(policy), hub_url=settings.hub_url, relay_id=relay_id, token=token)
+        if queue is None:
+            return by_http
+        from shared.relay.queue_uplink import QueueUplink
+
+        both = queue()
+        return QueueUplink(by_http, both, both, relay_id=relay_id, token=token, clock=clock)
 
     return PlantRelay(identity, clock, connectors=connectors, vault=vault, uplink=uplink, http=http)

@@ -12,7 +12,7 @@ import pytest
 from shared.clock import ManualClock
 from shared.relay.messages import Assignments, Command, CommandAnswer, Heartbeat, ReadingBatch, unpack
 from shared.relay.plant_assignments import KeptAssignments
-from shared.relay.plant_hub_link import LONGEST_PAUSE, HubLink
+from shared.relay.plant_hub_link import SCOUT_PAUSE, HubLink
 from shared.relay.plant_sender import MOST_REFUSED, Sender
 from shared.relay.plant_spool import ALARM, Spool
 from shared.relay.uplink import HubAway, HubRefused
@@ -159,7 +159,7 @@ def test_pauses_grow_to_a_bound_and_end(clock: ManualClock) -> None:
     link = HubLink("sending", clock, chance=lambda: 1.0)
     pauses = [link.failed(HubAway("It is away.")) for _ in range(20)]
     assert pauses[:4] == [1, 2, 4, 8]
-    assert max(pauses) == LONGEST_PAUSE
+    assert max(pauses) == SCOUT_PAUSE
     assert link.failed(HubAway("Busy.", retry_after=90)) == 90
     link.works()
     assert link.away_since is None
