@@ -77,7 +77,7 @@ class DirectReach:
         if reading is None:
             raise Conflict(
                 f"{key} cannot be written: devices of the protocol {equipment.protocol} are only read by this "
-                "version. OPC UA and Modbus devices can be written."
+                "version. OPC UA, Modbus and REST devices can be written."
             )
         return reading
 

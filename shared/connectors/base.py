@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shared.connectors.oauth import TokenCache
     from shared.connectors.opc_ua_memory import OpcUaMemory
     from shared.connectors.profiles import Profile
+    from shared.connectors.rest_shared import SharedReads
     from shared.outgoing.http import OutgoingHttp
 
 __all__ = ["BaseIoTConnector", "Capabilities", "ConnectionTest", "Connector", "ServerCertificate", "Setup"]
@@ -147,5 +148,7 @@ class Setup:
     tokens: TokenCache
     opc_ua: OpcUaMemory | None = None
     """What the OPC UA connectors of this process share; made where it is missing."""
+    shared: SharedReads | None = None
+    """What the REST connectors of this process share; made where it is missing."""
     owns_http: bool = False
     """The pool was made for this connector alone, which closes it."""

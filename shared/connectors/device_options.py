@@ -17,6 +17,10 @@ from shared.connectors.values import is_temperature
 __all__ = ["DeviceConfig", "DeviceOptions"]
 
 
+NOT_FOR_ALL = ("write", "timestamp_at", "max_age")
+"""Options of a signal that not every protocol takes."""
+
+
 class DeviceOptions(BaseModel):
     """``additional_config`` of a device."""
 
@@ -24,6 +28,8 @@ class DeviceOptions(BaseModel):
 
     ALSO_KNOWN: ClassVar[tuple[str, ...]] = ()
     """Other names of options."""
+    TAKES: ClassVar[frozenset[str]] = frozenset()
+    """Of :data:`NOT_FOR_ALL` what this protocol takes."""
 
     signals: Signals | None = Field(None, description="The mapping.")
     unit: Any = None
@@ -36,6 +42,9 @@ class DeviceOptions(BaseModel):
             unit = (spec.unit or "C").strip().lstrip("°").upper()
             if is_temperature(key) and unit not in ("C", "F", "CELSIUS", "FAHRENHEIT"):
                 raise ValueError(f"['{key}'].unit: a temperature is in C or F")
+            for name in NOT_FOR_ALL:
+                if name not in cls.TAKES and getattr(spec, name) is not None:
+                    raise ValueError(f"['{key}'].{name}: only REST devices take it")
         return value
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from shared.connectors.base import Connector, Setup
 from shared.connectors.oauth import TokenCache
 from shared.connectors.opc_ua_memory import OpcUaMemory
 from shared.connectors.profiles import Profile, profile_of, profiles
+from shared.connectors.rest_shared import SharedReads
 from shared.errors import InvalidInput
 from shared.outgoing.http import OutgoingHttp
 from shared.outgoing.targets import TargetPolicy
@@ -45,6 +46,7 @@ class ConnectorFactory:
         clock: Clock | None = None,
         tokens: TokenCache | None = None,
         opc_ua: OpcUaMemory | None = None,
+        shared: SharedReads | None = None,
     ) -> Connector:
         """A connector for one device; nothing is sent yet.
 
@@ -53,7 +55,7 @@ class ConnectorFactory:
         Raises:
             InvalidInput: naming the field that is wrong.
         """
-        setup = _setup(protocol, equipment_id, config, http, clock, tokens, opc_ua)
+        setup = _setup(protocol, equipment_id, config, http, clock, tokens, opc_ua, shared)
         return _module(setup.profile).connector(setup)
 
     @staticmethod
@@ -66,7 +68,7 @@ class ConnectorFactory:
             InvalidInput: naming the field that is wrong.
         """
         http = OutgoingHttp(targets or TargetPolicy(allow_private=True, allow_http=True))
-        setup = _setup(protocol, "equipment", config, http, None, None, None)
+        setup = _setup(protocol, "equipment", config, http, None, None, None, None)
         _module(setup.profile).check(setup)
 
     @staticmethod
@@ -76,13 +78,15 @@ class ConnectorFactory:
 
 
 class Connectors:
-    """Connectors of this process: they share the pool, the OAuth2 tokens and what is remembered of OPC UA servers."""
+    """Connectors of this process: they share the pool, the OAuth2 tokens, the answers of vendors' accounts and what is
+    remembered of OPC UA servers."""
 
     def __init__(self, http: OutgoingHttp, clock: Clock, application: OpcUaApplication | None = None) -> None:
         self._http = http
         self._clock = clock
         self._tokens = TokenCache(clock)
         self._opc_ua = OpcUaMemory(application)
+        self._shared = SharedReads(clock)
 
     def open(self, *, protocol: str, equipment_id: str, config: Mapping[str, Any]) -> Connector:
         """A connector for one device; cheap, nothing is sent yet. Raises ``InvalidInput``."""
@@ -94,6 +98,7 @@ class Connectors:
             clock=self._clock,
             tokens=self._tokens,
             opc_ua=self._opc_ua,
+            shared=self._shared,
         )
 
     async def close(self) -> None:
@@ -111,6 +116,7 @@ def _setup(
     clock: Clock | None,
     tokens: TokenCache | None,
     opc_ua: OpcUaMemory | None,
+    shared: SharedReads | None,
 ) -> Setup:
     profile = _profile(protocol)
     clock = clock or SystemClock()
@@ -123,6 +129,7 @@ def _setup(
         clock=clock,
         tokens=tokens or TokenCache(clock),
         opc_ua=opc_ua,
+        shared=shared,
         owns_http=http is None,
     )
 
@@ -134,8 +141,9 @@ def _profile(protocol: str) -> Profile:
         raise InvalidInput(f"protocol is not known: use one of {readable}.", field="protocol")
     if not _exists(profile.connector):
         raise InvalidInput(
-            f"protocol {protocol}: this version reads REST devices only; {profile.title} devices will be read by the "
-            "relay in the plant.",
+            f"protocol {protocol}: the reader of {profile.title} is not part of this installation. It reads "
+            f"{', '.join(ConnectorFactory.protocols())}; install the complete package, or let a relay that has it read "
+            "this machine.",
             field="protocol",
         )
     return profile

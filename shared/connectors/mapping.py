@@ -1,8 +1,8 @@
 """The device mapping: one shape for every protocol (reference/equipment.md section 7, docs/equipment-mapping.md).
 
 ``"key": "address"`` or ``"key": {"at": "address", "unit", "scale", "offset", "digits", "map", "invalid", "min", "max",
-"max_rate", "deadband", "writable"}``. Only the address differs between protocols; what happens to the raw value is the
-same everywhere and stands in :func:`shared.connectors.values.value_of`.
+"max_rate", "deadband", "writable"}``, and for REST "write", "timestamp_at", "max_age". Only the address differs between
+protocols; what happens to the raw value is the same everywhere and stands in :func:`shared.connectors.values.value_of`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
+
+from shared.connectors.rest_order import WriteSpec
 
 __all__ = ["SIGNAL_KEY", "Scalar", "SignalSpec", "Signals", "canonical_key"]
 
@@ -48,6 +50,13 @@ class SignalSpec(BaseModel):
     )
     deadband: FiniteFloat | None = Field(None, ge=0, description="Smaller changes need not be reported, in `unit`.")
     writable: bool = Field(False, description="May this signal be written, where the device's remote control is on?")
+    write: WriteSpec | None = Field(None, description="REST: how it is written.")
+    timestamp_at: str | None = Field(
+        None, min_length=1, max_length=500, description="REST: address of this signal's own time of measurement."
+    )
+    max_age: FiniteFloat | None = Field(
+        None, gt=0, description="REST: seconds; a value measured longer ago is uncertain."
+    )
 
     @model_validator(mode="before")
     @classmethod

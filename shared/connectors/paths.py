@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BadAddress", "Index", "Name", "Path", "PathMissing", "Select", "parse_path"]
+__all__ = ["BadAddress", "Index", "Name", "Path", "PathMissing", "Select", "as_text", "parse_path", "parse_rooted"]
 
 MAX_CHARACTERS = 500
 FORMS = "write a.b[0].c, units[id=42].temperature or ['odd key'].value"
@@ -71,9 +71,13 @@ class Path:
     """A parsed address."""
 
     steps: tuple[Step, ...]
+    rooted: bool = False
+    """It begins at the whole answer (``$.updated``), also where other addresses begin at one item of it."""
 
     def __str__(self) -> str:
-        return _spell(self.steps)
+        if not self.rooted:
+            return _spell(self.steps)
+        return _spell((Name("$"), *self.steps))
 
     def placeholders(self) -> frozenset[str]:
         """The names in braces."""
@@ -93,17 +97,17 @@ class Path:
                 return Select(fill(step.key), fill(step.value))
             return step
 
-        return Path(tuple(of(step) for step in self.steps))
+        return Path(tuple(of(step) for step in self.steps), self.rooted)
 
-    def find(self, document: Any) -> Any:
-        """What stands there.
+    def find(self, document: Any, called: str = "the answer") -> Any:
+        """What stands there; the message of an error calls the document so.
 
         Raises:
             PathMissing: which part is missing, and what is there.
         """
         here = document
         for done, step in enumerate(self.steps):
-            here = _follow(here, step, self.steps[:done])
+            here = _follow(here, step, self.steps[:done], called)
         return here
 
 
@@ -128,6 +132,19 @@ def parse_path(text: str) -> Path:
             step, at = _name(text, at)
         steps.append(step)
     return Path(tuple(steps))
+
+
+def parse_rooted(text: str) -> Path:
+    """Like :func:`parse_path`; ``$`` is the whole answer, ``$.a`` and ``$[0]`` begin there.
+
+    Raises:
+        BadAddress: with the right form.
+    """
+    if text == "$":
+        return Path((), rooted=True)
+    if isinstance(text, str) and text.startswith(("$.", "$[")):
+        return Path(parse_path(text[2:] if text[1] == "." else text[1:]).steps, rooted=True)
+    return parse_path(text)
 
 
 def _name(text: str, at: int) -> tuple[Step, int]:
@@ -166,8 +183,8 @@ def _spell(steps: Sequence[Step]) -> str:
     return text
 
 
-def _follow(here: Any, step: Step, done: Sequence[Step]) -> Any:
-    place = f"`{_spell(done)}`" if done else "the answer"
+def _follow(here: Any, step: Step, done: Sequence[Step], called: str) -> Any:
+    place = f"`{_spell(done)}`" if done else called
     if isinstance(step, Name):
         if not isinstance(here, dict):
             raise PathMissing(f"{place} is {_kind(here)}, so it has no `{step}`")
@@ -187,7 +204,7 @@ def _select(items: list[Any], step: Select, place: str) -> Any:
     seen: list[str] = []
     for item in items:
         if isinstance(item, dict) and step.key in item:
-            spelled = _as_text(item[step.key])
+            spelled = as_text(item[step.key])
             if spelled == step.value:
                 return item
             seen.append(spelled)
@@ -196,7 +213,8 @@ def _select(items: list[Any], step: Select, place: str) -> Any:
     raise PathMissing(f"{place} has no item with {step.key} = {step.value}; there {_listed(seen)}")
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """As a value is compared with what stands in an address."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():

@@ -14,9 +14,13 @@ import orjson
 from shared.errors import DeviceAuthenticationError, DeviceError, DeviceProtocolError, DeviceThrottled
 from shared.outgoing.answer import OutgoingAnswer
 
-__all__ = ["MAX_ANSWER_BYTES", "json_of", "refusal"]
+__all__ = ["MAX_ANSWER_BYTES", "NothingThere", "json_of", "order_refusal", "refusal"]
 
 MAX_ANSWER_BYTES = 1_048_576
+
+
+class NothingThere(DeviceProtocolError):
+    """There is nothing at this path: 404, 410, or 416 for a page after the last."""
 
 
 def refusal(answer: OutgoingAnswer, where: str, path: str, now: datetime) -> DeviceError | None:
@@ -31,8 +35,8 @@ def refusal(answer: OutgoingAnswer, where: str, path: str, now: datetime) -> Dev
         return DeviceAuthenticationError(
             f"{where} does not accept {meaning} ({status}): check the credentials and whether they have run out."
         )
-    if status in (404, 410):
-        return DeviceProtocolError(f"{where} has nothing at {path} ({status}): check data_endpoint and the unit in it.")
+    if status in (404, 410, 416):
+        return NothingThere(f"{where} has nothing at {path} ({status}): check data_endpoint and the unit in it.")
     if status == 429:
         return DeviceThrottled(
             f"{where} asks to come less often (429){again}: raise poll_interval_seconds.", retry_after=wait
@@ -46,6 +50,41 @@ def refusal(answer: OutgoingAnswer, where: str, path: str, now: datetime) -> Dev
             f"{where} reports an error of its own ({status}{again}) at {path}.", retry_after=wait
         )
     return DeviceProtocolError(f"{where} answered {status} at {path}, which is no answer to a read.")
+
+
+_WHY_NO_ORDER = {
+    400: "does not understand the order: check write.body and write.type",
+    404: "has nothing there: check write.path",
+    405: "does not take this method there: check write.method and write.path",
+    409: "refuses it in its present state",
+    410: "has nothing there any more: check write.path",
+    415: "does not take this content_type: check write.content_type",
+    422: "does not accept this value, or not in this form: check write.body and write.type",
+}
+
+
+def order_refusal(answer: OutgoingAnswer, where: str, at: str, key: str, now: datetime) -> DeviceError | None:
+    """What the status of an order says, unless it is a success; ``at``: method and path."""
+    status = answer.status
+    if 200 <= status < 300:
+        return None
+    if status == 401:
+        return DeviceAuthenticationError(f"{where} does not accept who we are (401), so {key} was not written.")
+    if status == 403:
+        return DeviceAuthenticationError(
+            f"{where} does not let us write {key} (403): these credentials may only read, or remote control is off."
+        )
+    if status == 429:
+        return DeviceThrottled(
+            f"{where} asks to come less often (429), so {key} was not written.", retry_after=_retry_after(answer, now)
+        )
+    if status >= 500:
+        return DeviceProtocolError(
+            f"{where} reports an error of its own ({status}) at {at}. {key} may have been written all the same: read "
+            "it before trying again."
+        )
+    reason = _WHY_NO_ORDER.get(status, "does not take the order")
+    return DeviceProtocolError(f"{where} {reason} ({status} at {at}). {key} was not written.")
 
 
 def json_of(answer: OutgoingAnswer, where: str, path: str) -> Any:

@@ -1,20 +1,21 @@
-"""Reads a device over HTTP and JSON."""
+"""Reads and writes a device over HTTP and JSON."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from shared.connectors.base import Capabilities, ConnectionTest, Connector, Setup
-from shared.connectors.device_errors import device_error
 from shared.connectors.extract import Extract, extract
 from shared.connectors.features import capabilities_of, features_of
-from shared.connectors.rest_answers import MAX_ANSWER_BYTES, json_of, refusal
+from shared.connectors.mapping import canonical_key
+from shared.connectors.rest_pages import Answer, read_answer
 from shared.connectors.rest_plan import RestPlan, plan
+from shared.connectors.rest_shared import Page, SharedReads
+from shared.connectors.rest_talk import RestTalk
+from shared.connectors.rest_writing import order_of, write_signal
 from shared.connectors.values import worst
-from shared.errors import DeviceError, DeviceNotSupported, DeviceProtocolError
-from shared.outgoing.answer import OutgoingAnswer
-from shared.outgoing.failures import OutgoingError
-from shared.signals import Quality, Reading
+from shared.errors import DeviceError, DeviceNotSupported, DeviceProtocolError, DeviceThrottled
+from shared.signals import Quality, Reading, SignalValue, Value
 
 __all__ = ["RestConnector", "check", "connector"]
 
@@ -43,86 +44,86 @@ class RestConnector(Connector):
     def __init__(self, setup: Setup, plan: RestPlan) -> None:
         self._setup = setup
         self._plan = plan
+        self._talk = RestTalk(setup, plan)
+        self._shared = setup.shared or SharedReads(setup.clock)
 
     async def test_connection(self) -> ConnectionTest:
-        """Ask ``status_endpoint`` first where there is one, then read the values."""
+        """Ask ``status_endpoint`` first where there is one, then read the values; nobody else's answer will do."""
         status_ms: float | None = None
         if self._plan.status_url is not None and self._plan.unreadable is None:
             try:
-                status_ms = (await self._answer(self._plan.status_url, "status_endpoint")).elapsed_ms
+                self._shared.check(self._plan.account)
+                status_ms = (await self._talk.answer(self._plan.status_url, "status_endpoint")).elapsed_ms
             except DeviceError as err:
                 return ConnectionTest(False, err.code, None, (), err.detail)
-        read = await self._read()
+        read = await self._read(insist=True)
         reading = read.reading
         response_ms = status_ms if status_ms is not None else reading.response_ms
         if reading.error_code is not None:
             return ConnectionTest(False, reading.error_code, response_ms, (), reading.reason, reading.values)
         features = features_of(reading.values)
-        return ConnectionTest(True, "connected", response_ms, features, read.hint, reading.values)
+        said = " ".join(part for part in (read.hint, self._plan.note) if part) or None
+        return ConnectionTest(True, "connected", response_ms, features, said, reading.values)
 
     async def get_current_reading(self) -> Reading:
-        """Read the values once."""
-        return (await self._read()).reading
+        """Read the values once; an answer that holds several machines is shared with the others of the account."""
+        return (await self._read(insist=False)).reading
 
     async def get_capabilities(self) -> Capabilities:
         """The mapping's signals, and what one read adds to them."""
-        reading = (await self._read()).reading
+        reading = (await self._read(insist=True)).reading
         mapped = () if self._plan.signals is None else tuple(signal.key for signal in self._plan.signals)
-        return capabilities_of(mapped, reading)
+        found = capabilities_of(mapped, reading)
+        writable = any(signal.spec.writable for signal in self._plan.signals or ())
+        return replace(found, supports_remote_control=writable)
 
     async def close(self) -> None:
         """Close the pool if it was made for this connector alone."""
         if self._setup.owns_http:
             await self._setup.http.close()
 
-    async def _read(self) -> _Read:
+    async def write(self, key: str, value: Value) -> SignalValue:
+        """Write one signal and read it back. Never repeated by itself. See :meth:`Connector.write`."""
+        if self._plan.unreadable is not None:
+            raise DeviceNotSupported(self._plan.unreadable)
+        signal = order_of(self._plan, canonical_key(key))
+        self._shared.check(self._plan.account)
+        try:
+            return await write_signal(self._talk, signal, value, self._anew)
+        except DeviceThrottled as err:
+            self._shared.hold(self._plan.account, err.retry_after)
+            raise
+        finally:
+            self._shared.forget(self._plan.account)
+
+    async def _anew(self) -> Reading:
+        return (await self._read(insist=True)).reading
+
+    async def _read(self, *, insist: bool) -> _Read:
+        """``insist``: somebody wants to know now; what others read a moment ago is no answer to that."""
         begun = self._setup.clock.now()
         failed = Reading(self._setup.equipment_id, begun, {}, Quality.BAD)
+        plan = self._plan
+        fresh_for = 0.0 if insist else plan.share_seconds
+        times = replace(plan.times, now=begun)
         try:
-            if self._plan.unreadable is not None:
-                raise DeviceNotSupported(self._plan.unreadable)
-            answer = await self._answer(self._plan.data_url, None)
-            document = json_of(answer, self._plan.where, self._plan.data_path)
+            if plan.unreadable is not None:
+                raise DeviceNotSupported(plan.unreadable)
+            answer = await read_answer(plan, self._setup.http.targets, times, lambda url: self._page(url, fresh_for))
         except DeviceError as err:
             return _Read(replace(failed, reason=err.detail, error_code=err.code, retry_after_seconds=err.retry_after))
-        found = extract(document, self._plan)
-        return _Read(_reading(failed, found, answer), found.hint)
+        where = answer.where
+        found = extract(where.whole, plan, times=times, moved=plan.moved, item=where)
+        return _Read(_reading(replace(failed, at=answer.at), found, answer), found.hint)
 
-    async def _answer(self, url: str, asked: str | None) -> OutgoingAnswer:
-        """One answer of status 2xx. A token that is refused is fetched anew, once."""
-        headers = dict(self._plan.headers)
-        oauth = self._plan.oauth
-        token: str | None = None
-        if oauth is not None:
-            token = await self._setup.tokens.token(oauth, self._setup.http)
-            headers["Authorization"] = f"Bearer {token}"
-        answer = await self._send(url, headers)
-        if answer.status == 401 and oauth is not None:
-            token = await self._setup.tokens.token(oauth, self._setup.http, refused=token)
-            answer = await self._send(url, headers | {"Authorization": f"Bearer {token}"})
-        path = asked or self._plan.data_path
-        refused = refusal(answer, self._plan.where, path, self._setup.clock.now())
-        if refused is not None:
-            raise refused
-        return answer
-
-    async def _send(self, url: str, headers: dict[str, str]) -> OutgoingAnswer:
-        try:
-            return await self._setup.http.send(
-                "GET",
-                url,
-                headers=headers,
-                content=b"",
-                timeout_seconds=self._plan.timeout_seconds,
-                max_answer_bytes=MAX_ANSWER_BYTES,
-                verify=self._plan.verify,
-                ca_pem=self._plan.ca_pem,
-            )
-        except OutgoingError as err:
-            raise device_error(err) from err
+    async def _page(self, url: str, fresh_for: float) -> Page:
+        plan = self._plan
+        return await self._shared.read(
+            plan.account, plan.page_key(url), self._setup.equipment_id, fresh_for, lambda: self._talk.page(url)
+        )
 
 
-def _reading(failed: Reading, found: Extract, answer: OutgoingAnswer) -> Reading:
+def _reading(failed: Reading, found: Extract, answer: Answer) -> Reading:
     read = replace(failed, values=found.values, response_ms=round(answer.elapsed_ms, 3))
     if found.nothing is not None:
         return replace(read, reason=found.nothing, error_code=DeviceProtocolError.code)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, FiniteFloat, field_validator, model_validator
 
 from shared.connectors.credentials import Credentials
 from shared.connectors.device_options import DeviceConfig, DeviceOptions
 from shared.connectors.mapping import Signals
-from shared.connectors.paths import BadAddress, parse_path
+from shared.connectors.path_templates import PathTemplate
+from shared.connectors.paths import BadAddress, Index, Name, parse_rooted
+from shared.connectors.profiles import fields
+from shared.connectors.rest_items import ItemSpec
+from shared.connectors.rest_paging import Paging
+from shared.connectors.source_time import Form, zone_of
 
 __all__ = ["RestConfig", "RestOptions"]
 
@@ -24,30 +29,24 @@ _NOT_YOURS = frozenset(
 )
 
 
-def _path_template(value: Any) -> Any:
-    if isinstance(value, str):
-        if "://" in value or value.startswith("//"):
-            raise ValueError("write the path only, such as /api/v1/ovens/{equipment_id}; the host stands in endpoint")
-        if "#" in value or "\\" in value or not value.isascii() or not value.isprintable() or " " in value:
-            raise ValueError("it has characters that cannot stand in a path: percent-encode them")
-    return value
-
-
 def _address(value: str) -> str:
     try:
-        parse_path(value)
+        parse_rooted(value)
     except BadAddress as err:
         raise ValueError(str(err)) from err
     return value
 
 
-PathTemplate = Annotated[Annotated[str, Field(max_length=2_000)] | None, BeforeValidator(_path_template)]
+def _guide_fields() -> list[str]:
+    names = fields()
+    return [spec.at for spec in names.signals.values()] + [one.at for one in names.families] + [names.timestamp_at]
 
 
 class RestOptions(DeviceOptions):
     """``additional_config`` of a REST device. Other single values are names for the paths: ``{oven_id}``."""
 
     ALSO_KNOWN = ("timestampAt", "path")
+    TAKES: ClassVar[frozenset[str]] = frozenset({"write", "timestamp_at", "max_age"})
 
     data_endpoint: PathTemplate = Field(
         None,
@@ -66,6 +65,24 @@ class RestOptions(DeviceOptions):
         None,
         validation_alias=AliasChoices("timestamp_at", "timestampAt"),
         description="Address of the time of measurement: ISO 8601, or seconds or milliseconds since 1970.",
+    )
+    timestamp_form: Form = Field("auto", description="What the times are: iso, seconds or milliseconds since 1970.")
+    timestamp_zone: str = Field(
+        "UTC", max_length=64, description="Of ISO times without one: UTC, +01:00, Europe/Madrid."
+    )
+    max_age: FiniteFloat | None = Field(
+        None, gt=0, description="Seconds; a value measured longer ago is uncertain. Left out: any age."
+    )
+    items: str | None = Field(
+        None, max_length=500, description="Address of the list of machines or points in time; $ is the answer itself."
+    )
+    item: ItemSpec | None = Field(None, description="Which of the items is ours. Addresses begin there.")
+    paging: Paging | None = Field(None, description="How the next page is asked for.")
+    share_seconds: FiniteFloat | None = Field(
+        None, ge=0, le=300, description="So long one answer serves the other machines of the account."
+    )
+    field_addresses: dict[str, str] = Field(
+        default_factory=dict, max_length=50, description="Without signals: field of the guide -> where it stands here."
     )
     method: Literal["GET"] = "GET"
     headers: dict[str, str] = Field(default_factory=dict, max_length=20)
@@ -100,11 +117,64 @@ class RestOptions(DeviceOptions):
     @classmethod
     def _addresses(cls, value: Signals | None) -> Signals | None:
         for key, spec in (value or {}).items():
-            try:
-                _address(spec.at)
-            except ValueError as err:
-                raise ValueError(f"['{key}'].at: {err}") from err
+            for name in ("at", "timestamp_at"):
+                try:
+                    _address(getattr(spec, name) or "x")
+                except ValueError as err:
+                    raise ValueError(f"['{key}'].{name}: {err}") from err
+            if spec.writable and spec.write is None:
+                raise ValueError(
+                    f"['{key}'].write: is needed beside writable, to say how: "
+                    '{"method": "PUT", "path": "/ovens/{unit}", "body": {"setpoint": "{value}"}}'
+                )
         return value
+
+    @field_validator("items")
+    @classmethod
+    def _list_address(cls, value: str | None) -> str | None:
+        steps = () if value is None else parse_rooted(_address(value)).steps
+        if not all(isinstance(step, Name | Index) for step in steps):
+            raise ValueError("write names and positions only, such as data.units, or $ where the answer is the list")
+        return value
+
+    @field_validator("timestamp_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        zone_of(value)
+        return value
+
+    @field_validator("field_addresses")
+    @classmethod
+    def _fields_of_the_guide(cls, value: dict[str, str]) -> dict[str, str]:
+        known = _guide_fields()
+        for name, address in value.items():
+            if name not in known:
+                raise ValueError(f"['{name[:40]}']: is no field of the guide; there are {', '.join(known)}")
+            try:
+                _address(address)
+            except ValueError as err:
+                raise ValueError(f"['{name}']: {err}") from err
+        return value
+
+    @model_validator(mode="after")
+    def _lists(self) -> RestOptions:
+        if self.items is None and (self.item is not None or self.paging is not None):
+            raise ValueError("items is needed beside item and paging: the address of the list, such as data.units")
+        if self.items is not None and self.item is None and self.paging is None:
+            raise ValueError("items has no effect without item or paging")
+        return self
+
+    @model_validator(mode="after")
+    def _signals_or_fields(self) -> RestOptions:
+        if self.signals is None:
+            return self
+        if self.field_addresses:
+            raise ValueError("field_addresses has no effect beside signals, which say it all: leave one of them out")
+        for key, spec in self.signals.items():
+            timed = spec.timestamp_at or self.timestamp_at or (self.item and self.item.newest)
+            if not timed and (spec.max_age or self.max_age):
+                raise ValueError(f"signals['{key}'] has a max_age and no time: give timestamp_at")
+        return self
 
     @model_validator(mode="after")
     def _sensible(self) -> RestOptions:

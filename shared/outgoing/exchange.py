@@ -29,6 +29,8 @@ async def exchange(
     content: bytes,
     timeout_seconds: float,
     max_answer_bytes: int,
+    *,
+    once: bool = False,
 ) -> OutgoingAnswer:
     """Send and read, all within ``timeout_seconds``.
 
@@ -43,7 +45,7 @@ async def exchange(
             try:
                 return await _once(session, method, url, headers, content, max_answer_bytes, progress, started)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as err:
-                if not _may_send_again(err, method, progress):
+                if once or not _may_send_again(err, method, progress):
                     raise
                 progress = Progress()
                 return await _once(session, method, url, headers, content, max_answer_bytes, progress, started)

@@ -83,12 +83,14 @@ class OutgoingHttp:
         max_answer_bytes: int = 65_536,
         verify: bool = True,
         ca_pem: str | None = None,
+        once: bool = False,
     ) -> OutgoingAnswer:
         """Send one request and read the answer, all within ``timeout_seconds``.
 
         Path and query leave byte for byte. ``user:password@`` in the URL becomes Basic authentication unless an
         ``Authorization`` header is given. When a kept connection turns out to be dead before any byte of an answer,
         the request is sent once more: a receiver may therefore see it twice, as with any delivery at least once.
+        ``once``: not so; it leaves in a connection of its own and never a second time, whatever the method.
 
         Raises:
             OutgoingError: no answer; ``kind`` and a sentence say why.
@@ -98,14 +100,17 @@ class OutgoingHttp:
         try:
             target = self.targets.check_url(url, field="url", allow_userinfo=True)
             key = tls_key(verify, ca_pem)
-            session = self._session(key, verify, ca_pem)
+            key = f"{key} once" if once else key
+            session = self._session(key, verify, ca_pem, once=once)
         except InvalidInput as err:
             raise OutgoingError(err.detail, kind="unsafe") from err
-        keep = self._busy.note(target.origin)
+        keep = self._busy.note(target.origin) and not once
         prepared = _headers(headers, target, keep=keep)
         self._active[key] = self._active.get(key, 0) + 1
         try:
-            return await exchange(session, method, target, prepared, content, timeout_seconds, max_answer_bytes)
+            return await exchange(
+                session, method, target, prepared, content, timeout_seconds, max_answer_bytes, once=once
+            )
         finally:
             self._active[key] -= 1
 
@@ -122,12 +127,12 @@ class OutgoingHttp:
         # TLS transports finish closing in a later turn of the loop.
         await asyncio.sleep(0)
 
-    def _session(self, key: str, verify: bool, ca_pem: str | None) -> aiohttp.ClientSession:
+    def _session(self, key: str, verify: bool, ca_pem: str | None, *, once: bool = False) -> aiohttp.ClientSession:
         session = self._sessions.pop(key, None)
         if session is None or session.closed:
             from shared.outgoing.pool import new_session
 
-            session = new_session(self.targets, verify, ca_pem)
+            session = new_session(self.targets, verify, ca_pem, once=once)
         self._sessions[key] = session  # last in the dict: used last
         if len(self._sessions) > MAX_TLS_CHOICES:
             self._drop_oldest(except_key=key)

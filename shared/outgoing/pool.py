@@ -133,8 +133,10 @@ class _AsWritten:
         return self._session.request(url=URL(url, encoded=True), **rest)
 
 
-def new_session(targets: TargetPolicy, verify: bool, ca_pem: str | None) -> aiohttp.ClientSession:
-    """A session for one TLS choice; close it after use.
+def new_session(
+    targets: TargetPolicy, verify: bool, ca_pem: str | None, *, once: bool = False
+) -> aiohttp.ClientSession:
+    """A session for one TLS choice; close it after use. ``once``: nothing is ever sent a second time.
 
     Raises:
         InvalidInput: the CA is no PEM text.
@@ -153,10 +155,11 @@ def new_session(targets: TargetPolicy, verify: bool, ca_pem: str | None) -> aioh
         ttl_dns_cache=DNS_CACHE_SECONDS,
         limit=MAX_CONNECTIONS,
         limit_per_host=MAX_CONNECTIONS_PER_HOST,
-        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        force_close=once,
+        keepalive_timeout=None if once else KEEP_ALIVE_SECONDS,
         socket_factory=vetted_socket,
     )
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
@@ -168,3 +171,7 @@ def new_session(targets: TargetPolicy, verify: bool, ca_pem: str | None) -> aioh
         max_field_size=MAX_HEADER_BYTES,
         max_headers=MAX_HEADERS,
     )
+    if once:
+        # aiohttp repeats GET, PUT and DELETE by itself, in new connections too, and has no public way to stop it.
+        session._retry_connection = False
+    return session

@@ -143,6 +143,10 @@ async def test_a_token_service_that_gives_none(raw: bytes, code: str, says: str,
         assert says in (reading.reason or "")
         assert "s3cr" not in (reading.reason or "")
         oven.token_answer = None
+        if code == "throttled":
+            assert (await plant.open("another").get_current_reading()).error_code == code, "the account keeps away"
+            assert len(oven.forms) == 1
+            clock.advance(30)
         assert (await plant.open().get_current_reading()).quality is Quality.GOOD, "a failure is not remembered"
         await plant.http.close()
 

@@ -223,14 +223,14 @@ async def test_protocols_that_are_only_read(api: Api, house: Services) -> None:
     body = {
         "id": "oven-1",
         "name": "Oven",
-        "iot_protocol": "rest_api",
-        "iot_endpoint": "http://127.0.0.1:9",
-        "iot_config": {"signals": {"lamp": {"at": "lamp", "writable": True}}},
+        "iot_protocol": "mqtt",
+        "iot_endpoint": "mqtt://127.0.0.1:9",
+        "iot_config": {"path": "oven", "signals": {"lamp": {"at": "lamp", "writable": True}}},
         "supports_remote_control": True,
     }
     assert (await api.post("/api/v1/equipment", json=body)).status == 201
     answer = await write(api, "lamp", True)
-    assert (answer.status, "rest_api are only read" in answer.json()["detail"]) == (409, True), answer.body
+    assert (answer.status, "mqtt are only read" in answer.json()["detail"]) == (409, True), answer.body
     assert await entries(house) == []
 
 
