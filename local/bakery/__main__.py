@@ -10,19 +10,21 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
 
 from local.bakery.children import Child, StartFailed, start_host, start_oven, stop_all
+from local.bakery.devices import SampleDevice
+from local.bakery.family import Family
+from local.bakery.hall import Hall, HallOptions
 from local.bakery.hub import Hub, HubProblem
 from local.bakery.plant import OVENS, SampleOven
-from local.bakery.screen import LiveView, where_to_look
+from local.bakery.screen import GOOD_BYE, LiveView, plant_to_look_at, where_to_look
 
 READY_SECONDS = 60.0
 FIRST_READING_SECONDS = 60.0
-MOST_RESTARTS = 10
-"""Of ovens, over the whole run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Options:
     seed: int
     speed: float
     calm: bool
+    plant: bool
+    relay_port: int | None
     once_ready: bool
 
     @property
@@ -44,15 +48,20 @@ class Options:
 
 
 class Bakery:
-    """The host and the ovens while they run."""
+    """The host, the ovens and the plant while they run."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.ovens: list[SampleOven] = list(OVENS[: options.ovens])
         self.log_file = options.data / "host.log"
         self.host: Child | None = None
-        self.running: dict[str, Child] = {}
-        self._restarts = 0
+        self.family = Family()
+        self.hall: Hall | None = None
+        if options.plant:
+            hall = HallOptions(options.data / "plant", options.relay_port, options.seed, options.speed, options.calm)
+            self.hall = Hall(hall, self.family)
+        self._unread: list[SampleDevice] = []
+        """Devices of the plant that were not read in time."""
 
     async def run(self) -> int:
         """Start everything and stay until something ends it; the exit code."""
@@ -63,43 +72,60 @@ class Bakery:
             return _fail(f"{error.filename} cannot be written: {error.strerror}", 2)
         bakes = asyncio.create_task(self._bake())
         host_ends = asyncio.create_task(self.host.process.wait())
-        done, _ = await asyncio.wait({bakes, host_ends}, return_when=asyncio.FIRST_COMPLETED)
-        if bakes in done:
+        try:
+            await asyncio.wait({bakes, host_ends}, return_when=asyncio.FIRST_COMPLETED)
+            if bakes.done():
+                return bakes.result()
+        finally:  # before anybody is stopped: nobody is started again then
             host_ends.cancel()
-            return bakes.result()
-        bakes.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await bakes
+            bakes.cancel()
+            await asyncio.wait({bakes})
         return self._mourn(host_ends.result())
 
     async def stop(self) -> None:
         """Stop all children; returns when they are gone."""
-        children = [*self.running.values(), *([self.host] if self.host is not None else [])]
-        await stop_all(children)
+        await asyncio.gather(self.family.stop(), stop_all([self.host] if self.host is not None else []))
 
     async def _bake(self) -> int:
-        options = self.options
         try:
-            for oven in self.ovens:
-                self.running[oven.id] = await start_oven(
-                    oven, seed=options.seed, speed=options.speed, calm=options.calm
-                )
+            await self._start_ovens()
         except StartFailed as error:
             return _fail(str(error), 1)
-        async with Hub(options.base_url) as hub:
+        async with Hub(self.options.base_url) as hub:
             if not await self._wait_until_ready(hub):
                 return _fail(f"The host is not ready after {READY_SECONDS:g} s; {self.log_file} says why.", 1)
             try:
-                for oven in self.ovens:
-                    await hub.register(oven, self.running[oven.id].port)
+                await self._open(hub)
+            except StartFailed as error:
+                return _fail(str(error), 1)
             except (HubProblem, httpx.HTTPError) as error:
-                return _fail(f"The ovens could not be registered: {error}", 1)
-            placed = [(oven, self.running[oven.id].port) for oven in self.ovens]
-            print(where_to_look(options.base_url, placed, options.data, self.log_file), flush=True)
-            if options.once_ready:
+                return _fail(f"The machines could not be registered: {error}", 1)
+            print(GOOD_BYE, flush=True)
+            if self.options.once_ready:
                 return await self._first_readings(hub)
             await self._stay(hub)
         return 0
+
+    async def _start_ovens(self) -> None:
+        options = self.options
+        for oven in self.ovens:
+            start = partial(_start_oven, oven, options)
+            await self.family.begin(oven.name, start)
+
+    async def _open(self, hub: Hub) -> None:
+        """The ovens first: they are there at once. The plant's devices need seconds."""
+        options = self.options
+        placed = [(oven, self.family.port(oven.name)) for oven in self.ovens]
+        for oven, port in placed:
+            await hub.register(oven, port)
+        print(where_to_look(options.base_url, placed, options.data, self.log_file), flush=True)
+        if self.hall is None:
+            return
+        print("The plant's own devices and the relay that reads them are starting ...", flush=True)
+        await self.hall.start_devices()
+        await self.hall.join(hub, options.port)
+        self._unread = await self.hall.until_read(hub)
+        print(plant_to_look_at(options.base_url, self.hall, self._unread), flush=True)
 
     async def _wait_until_ready(self, hub: Hub) -> bool:
         until = time.monotonic() + READY_SECONDS
@@ -111,36 +137,26 @@ class Bakery:
 
     async def _first_readings(self, hub: Hub) -> int:
         missing = await hub.wait_for_readings(self.ovens, FIRST_READING_SECONDS)
-        if missing:
-            return _fail(f"No reading from {', '.join(oven.id for oven in missing)}.", 1)
+        names = [oven.id for oven in missing] + [device.id for device in self._unread]
+        if names:
+            return _fail(f"No reading from {', '.join(names)}.", 1)
         print(f"All {len(self.ovens)} ovens are connected.", flush=True)
+        if self.hall is not None:
+            print(f"All {len(self.hall.devices)} devices of the plant are read by the relay.", flush=True)
         return 0
 
     async def _stay(self, hub: Hub) -> None:
-        watchers = [asyncio.create_task(self._keep_running(oven)) for oven in self.ovens]
+        watchers = [asyncio.create_task(self.family.keep())]
         if sys.stdout.isatty():
-            watchers.append(asyncio.create_task(LiveView(hub, self.ovens).run()))
+            machines = [*self.ovens, *(self.hall.devices if self.hall is not None else ())]
+            watchers.append(asyncio.create_task(LiveView(hub, machines).run()))
         try:
             await asyncio.gather(*watchers)
+            await asyncio.Event().wait()  # all of them may be off for good; the hub is not
         finally:
             for watcher in watchers:
                 watcher.cancel()
             await asyncio.gather(*watchers, return_exceptions=True)
-
-    async def _keep_running(self, oven: SampleOven) -> None:
-        """An oven that ends is started again where it was."""
-        while True:
-            child = self.running[oven.id]
-            code = await child.process.wait()
-            self._restarts += 1
-            if self._restarts > MOST_RESTARTS:
-                print(f"{oven.name} ended again (exit code {code}) and stays off.", flush=True)
-                return
-            print(f"{oven.name} ended (exit code {code}); starting it again.", flush=True)
-            options = self.options
-            self.running[oven.id] = await start_oven(
-                oven, seed=options.seed, speed=options.speed, calm=options.calm, port=child.port
-            )
 
     def _mourn(self, code: int) -> int:
         """The host ended by itself: say what it said last."""
@@ -148,6 +164,10 @@ class Bakery:
             for line in self.log_file.read_text("utf-8", "replace").splitlines()[-5:]:
                 print(line[:500], file=sys.stderr)
         return _fail(f"The host ended (exit code {code}); the whole log is {self.log_file}.", 2 if code == 2 else 1)
+
+
+async def _start_oven(oven: SampleOven, options: Options, port: int) -> Child:
+    return await start_oven(oven, seed=options.seed, speed=options.speed, calm=options.calm, port=port)
 
 
 def _fail(sentence: str, code: int) -> int:
@@ -198,7 +218,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=7, help="another seed bakes other bread")
     parser.add_argument("--speed", type=float, default=12.0, help="simulated seconds per second (default %(default)s)")
     parser.add_argument("--calm", action="store_true", help="nothing goes wrong by itself")
-    parser.add_argument("--once-ready", action="store_true", help="stop when every oven has been read once")
+    parser.add_argument("--no-plant", dest="plant", action="store_false", help="the REST ovens alone, without a relay")
+    parser.add_argument("--relay-port", type=int, help="of the relay (default: the one after the hub's, if it is free)")
+    parser.add_argument("--once-ready", action="store_true", help="stop when every machine has been read once")
     given = parser.parse_args(arguments)
     given.data = given.data.resolve()
     options = Options(**vars(given))

@@ -16,7 +16,7 @@ from typing import Any
 from local.bakery.physics import OvenSimulation
 from shared.clock import iso
 
-__all__ = ["DIALECTS", "SENTINEL", "Dialect", "Said"]
+__all__ = ["DIALECTS", "SENTINEL", "Dialect", "Said", "core_probe"]
 
 SENTINEL = 32767
 """What an analogue input reads with its sensor torn off."""
@@ -83,11 +83,15 @@ def _fahrenheit(celsius: float) -> float:
     return round(celsius * 9 / 5 + 32, 1)
 
 
-def _core(said: Said) -> float | None:
-    """The probe; it hangs in its holder when the oven is empty."""
-    if said.broken_sensor:
+def core_probe(oven: OvenSimulation, *, broken_sensor: bool) -> float | None:
+    """What the core probe says; it hangs in its holder when the oven is empty. ``None``: it is torn off."""
+    if broken_sensor:
         return None
-    return round(PROBE_HOLDER if said.oven.core is None else said.oven.core, 1)
+    return round(PROBE_HOLDER if oven.core is None else oven.core, 1)
+
+
+def _core(said: Said) -> float | None:
+    return core_probe(said.oven, broken_sensor=said.broken_sensor)
 
 
 def _guide(said: Said) -> dict[str, Any]:

@@ -1,21 +1,39 @@
-"""The bakery as a client of the hub: it registers its ovens with the same API everybody uses."""
+"""The bakery as a client of the hub: it registers its machines with the same API everybody uses."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
-from local.bakery.plant import SampleOven
-
-__all__ = ["Hub", "HubProblem"]
+__all__ = ["Hub", "HubProblem", "Machine"]
 
 CALL_SECONDS = 15.0
+
+
+class Machine(Protocol):
+    """What is registered: an oven, or a device of the plant."""
+
+    @property
+    def id(self) -> str:
+        """Stable over restarts."""
+
+    def equipment(self) -> dict[str, Any]:
+        """The body that registers it."""
+
+    def iot_config(self, port: int) -> dict[str, Any]:
+        """The body that connects it."""
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The bodies of its alert rules."""
+
+
+Some = TypeVar("Some", bound=Machine)
 
 
 class HubProblem(Exception):
@@ -59,19 +77,29 @@ class Hub:
             return False
         return answer.status_code == 200
 
-    async def register(self, oven: SampleOven, port: int) -> Registered:
-        """Make sure that the oven is known, under its port of today, with its rules. Raises ``HubProblem``."""
+    async def send(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer's JSON. Raises ``HubProblem``."""
+        return _json(await self._http.request(method, path, json=body))
+
+    async def admits(self, path: str, token: str) -> bool:
+        """Does this token open this route?"""
+        answer = await self._http.get(path, headers={"Authorization": f"Bearer {token}"})
+        return answer.status_code == 200
+
+    async def register(self, oven: Machine, port: int, *, test: bool = True) -> Registered:
+        """Make sure that the machine is known, under its port of today, with its rules. Raises ``HubProblem``."""
         path = f"/api/v1/equipment/{oven.id}"
         known = await self.get(path)
         if known is None:
             _json(await self._http.post("/api/v1/equipment", json=oven.equipment()))
         moved = known is not None and known.get("iot_port") != port
         if known is None or moved:
-            _json(await self._http.post(f"{path}/iot-config", json=oven.iot_config(port)))
+            config, wanted = oven.iot_config(port), {"test": str(test).lower()}
+            _json(await self._http.post(f"{path}/iot-config", params=wanted, json=config))
         await self._ensure_rules(oven)
         return Registered(created=known is None, moved=moved)
 
-    async def _ensure_rules(self, oven: SampleOven) -> None:
+    async def _ensure_rules(self, oven: Machine) -> None:
         listed = await self.get("/api/v1/alert-rules", {"equipment_id": oven.id}) or {}
         there = {(rule.get("signal"), rule["kind"]) for rule in listed.get("rules", ())}
         for rule in oven.rules():
@@ -90,8 +118,8 @@ class Hub:
             found += (answer or {}).get("alerts", [])
         return found
 
-    async def wait_for_readings(self, ovens: list[SampleOven], seconds: float) -> list[SampleOven]:
-        """Wait until every oven is connected and has a reading; those that are not in time."""
+    async def wait_for_readings(self, ovens: Sequence[Some], seconds: float, *, since: str = "") -> list[Some]:
+        """Wait until every machine is connected and was read (since then); those that were not in time."""
         missing = list(ovens)
         until = time.monotonic() + seconds
         while missing and time.monotonic() < until:
@@ -99,7 +127,9 @@ class Hub:
             missing = [
                 oven
                 for oven, state in zip(missing, states, strict=True)
-                if state.get("connection_status") != "connected" or state.get("temperature") is None
+                if state.get("connection_status") != "connected"
+                or state.get("temperature") is None
+                or state["timestamp"] < since
             ]
             if missing:
                 await asyncio.sleep(0.5)

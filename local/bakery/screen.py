@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,10 +12,15 @@ from typing import Any
 
 import httpx
 
-from local.bakery.hub import Hub, HubProblem
+from local.bakery.devices import PROFILE_ID, RELAY_ID, SampleDevice
+from local.bakery.hall import Hall
+from local.bakery.hub import Hub, HubProblem, Machine
 from local.bakery.plant import SampleOven
+from local.bakery.relay import PAGE
 
-__all__ = ["LiveView", "where_to_look"]
+__all__ = ["GOOD_BYE", "LiveView", "plant_to_look_at", "where_to_look"]
+
+GOOD_BYE = "Ctrl-C stops all of it; the data stays.\n"
 
 REFRESH_SECONDS = 2.0
 CLEAR_LINE = "\r\x1b[2K"
@@ -46,7 +52,29 @@ def where_to_look(base_url: str, ovens: Sequence[tuple[SampleOven, int]], data: 
         f"""  curl -s {control} -d '{{"temperature": null}}'  # it cools down, the alert clears""",
         f"""  curl -s {control} -d '{{"fault": "offline"}}'   # or hang, slow, error, sensor, drift, null""",
         "",
-        "Ctrl-C stops all of it; the data stays.",
+    ]
+    return "\n".join(lines)
+
+
+def plant_to_look_at(base_url: str, hall: Hall, unread: Sequence[SampleDevice]) -> str:
+    """The devices that a relay reads, and what can be done with them."""
+    api, devices = f"{base_url}/api/v1/equipment", hall.devices
+    width = max(len(device.name) for device in devices)
+    spoken = max(len(device.speaks) for device in devices)
+    write = '{"signal": "temperature.deck1.setpoint", "value": 200, "reason": "trying it out"}'
+    lines = [
+        "",
+        f"The plant's own devices, read by a relay on {hall.relay_url} (its log: {hall.log_file}):",
+        *(f"  {d.id:<9}  {d.name:<{width}}  {d.speaks:<{spoken}}  {hall.address(d)}" for d in devices),
+        *(f"  {sentence}" for sentence in hall.left_out),
+        *((f"  Not read yet: {', '.join(device.id for device in unread)}.",) if unread else ()),
+        "",
+        "Read, steer, and ask on site as a worker's page does:",
+        f"  curl -s {api}/combi-1/realtime-data",
+        f"  curl -s {api}/deck-1/write -H 'Content-Type: application/json' \\",
+        f"    -d '{write}'",
+        f"  curl -s {base_url}/api/v1/relays/{RELAY_ID}",
+        f"  curl -s {hall.relay_url}/local/requests/{PROFILE_ID} -H 'Origin: {PAGE}' -d '{{}}'",
         "",
     ]
     return "\n".join(lines)
@@ -55,7 +83,7 @@ def where_to_look(base_url: str, ovens: Sequence[tuple[SampleOven, int]], data: 
 class LiveView:
     """One line that is kept up to date, and a line for everything that begins or ends."""
 
-    def __init__(self, hub: Hub, ovens: Sequence[SampleOven]) -> None:
+    def __init__(self, hub: Hub, ovens: Sequence[Machine]) -> None:
         self._hub = hub
         self._ovens = ovens
         self._alerts: dict[str, dict[str, Any]] | None = None
@@ -94,7 +122,8 @@ class LiveView:
 
     def _write(self, events: Sequence[str], line: str) -> None:
         stamp = f"{datetime.now().astimezone():%H:%M:%S}"
-        sys.stdout.write(CLEAR_LINE + "".join(f"{stamp}  {event}\n" for event in events) + line[:200])
+        line = line[: shutil.get_terminal_size((200, 24)).columns - 1]  # a line that wraps cannot be cleared
+        sys.stdout.write(CLEAR_LINE + "".join(f"{stamp}  {event}\n" for event in events) + line)
         sys.stdout.flush()
 
 
