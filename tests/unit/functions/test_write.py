@@ -10,7 +10,9 @@ import pytest
 
 from shared.clock import ManualClock
 from shared.collection.control import RemoteControl, WriteOrder
+from shared.connectors import Connector
 from shared.connectors.modbus_line import lines
+from shared.connectors.rest_api import RestConnector
 from shared.errors import Unavailable
 from shared.services import Services
 from tests.api import Api, ApiAnswer
@@ -219,18 +221,19 @@ async def test_a_machine_without_a_connection_or_at_all(api: Api, house: Service
     assert (answer.status, "no IoT configuration" in answer.json()["detail"]) == (409, True)
 
 
-async def test_protocols_that_are_only_read(api: Api, house: Services) -> None:
+async def test_protocols_that_are_only_read(api: Api, house: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RestConnector, "write", Connector.write)
     body = {
         "id": "oven-1",
         "name": "Oven",
-        "iot_protocol": "mqtt",
-        "iot_endpoint": "mqtt://127.0.0.1:9",
-        "iot_config": {"path": "oven", "signals": {"lamp": {"at": "lamp", "writable": True}}},
+        "iot_protocol": "rest_api",
+        "iot_endpoint": "http://127.0.0.1:9",
+        "iot_config": {"signals": {"lamp": {"at": "lamp", "writable": True, "write": {"body": "{value}"}}}},
         "supports_remote_control": True,
     }
     assert (await api.post("/api/v1/equipment", json=body)).status == 201
     answer = await write(api, "lamp", True)
-    assert (answer.status, "mqtt are only read" in answer.json()["detail"]) == (409, True), answer.body
+    assert (answer.status, "rest_api are only read" in answer.json()["detail"]) == (409, True), answer.body
     assert await entries(house) == []
 
 
