@@ -18,10 +18,11 @@ from shared.connectors import opc_ua_plan, rest_plan
 from shared.connectors.config_problems import parsed_config
 from shared.connectors.device_options import DeviceConfig, DeviceOptions
 from shared.connectors.opc_ua_config import OpcUaOptions
+from shared.connectors.path_templates import PathTemplate
 from shared.connectors.paths import BadAddress, Path, parse_path
 from shared.connectors.profiles import Cloud, Profile, profile_of
 from shared.connectors.rational_fields import FIELDS
-from shared.connectors.rest_config import PathTemplate, RestOptions
+from shared.connectors.rest_config import RestOptions
 from shared.connectors.rest_plan import RestPlan
 from shared.errors import DeviceNotSupported, FieldProblem, InvalidInput
 from shared.ids import digest_id
@@ -269,7 +270,7 @@ def _batches(
     group = None if options.batch_group_id is None else str(options.batch_group_id)
     return BatchPlan(
         source=source,
-        account=_account(source, group, options.batch_query),
+        account=_account(source, group, options),
         group_id=group,
         page_size=options.batch_page_size,
         overlap_hours=options.batch_overlap_hours,
@@ -292,9 +293,11 @@ def _wanted(options: BatchOptions, reason: str) -> str:
     return reason
 
 
-def _account(source: RestPlan, group: str | None, query: Mapping[str, str]) -> str:
+def _account(source: RestPlan, group: str | None, options: BatchOptions) -> str:
+    """Ovens that are asked for in the same words, with the same credentials."""
     who = source.oauth.key if source.oauth is not None else canonical(dict(source.headers)).decode()
-    return digest_id(source.data_url, who, group or "", canonical(dict(query)).decode())
+    words = canonical([options.batch_query, options.batch_fields]).decode()
+    return digest_id(source.data_url, who, group or "", words)
 
 
 def _profile(name: str) -> Profile:
