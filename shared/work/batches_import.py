@@ -1,0 +1,410 @@
+"""Importing vendors' batches: one account after the other, each oven's window with an overlap, page after page.
+
+Order: every batch of every page is stored, then the ovens' marks move, then the account's state. Killed anywhere, the
+next run asks for the same window again and meets what is there. One batch that cannot be understood is passed over,
+counted and named; a page that cannot be had ends the run, and the account is left alone for a while.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from shared.clock import Clock
+from shared.connectors.profiles import profile_of
+from shared.connectors.rational_batch import FoundBatch, UnreadableBatch, read_batch
+from shared.connectors.rational_fields import FIELDS
+from shared.connectors.rational_haccp import HaccpPage, PageTooLarge
+from shared.connectors.rational_plan import BatchPlan, plan
+from shared.errors import (
+    DeviceAuthenticationError,
+    DeviceError,
+    DeviceProtocolError,
+    InvalidInput,
+    NotFound,
+    OvenbridgeError,
+    Unavailable,
+)
+from shared.work.batches_import_state import AccountState, ImportMarks, Resume
+
+if TYPE_CHECKING:
+    from shared.connectors.rational_haccp import RationalHaccp
+    from shared.equipment.model import Equipment
+    from shared.equipment.registry import EquipmentRegistry
+    from shared.outgoing.targets import TargetPolicy
+    from shared.work.batches import Batches
+
+__all__ = ["BatchImport", "ImportStatus", "Noted"]
+
+CONNECTOR = "rational"
+SERVED = timedelta(days=28)
+"""The vendor serves the recent month only. Less than that, so that nothing leaves the answer while pages are read:
+what follows would move up, and a batch would be passed over."""
+RESUMED_WITHIN = timedelta(hours=6)
+"""An import that was broken off longer ago begins anew."""
+RECENT = timedelta(days=1)
+"""Of what is new here with an oven's first import, subscribers are told what ended less than this ago."""
+MOST_PAGES = 500
+"""Pages of one account in one run; the next run goes on from there."""
+RUN_SECONDS = 120.0
+"""No new page of an account is begun after so long; the next run goes on from there."""
+SAVE_EVERY = 10
+"""Pages between two notes of how far it is."""
+MOST_NAMED = 20
+
+log = logging.getLogger("ovenbridge.batches")
+
+Noted = Callable[[str, datetime, str | None, str | None], Awaitable[None]]
+"""Told of an import that failed (equipment id, time, sentence, code), and of the first one that works again
+(``None``, ``None``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Oven:
+    """An oven with what its batches are asked for by."""
+
+    machine: Equipment
+    plan: BatchPlan
+    serial: str
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run of one account."""
+
+    state: AccountState
+    ovens: Sequence[_Oven]
+    known: Mapping[str, datetime]
+    resume: Resume
+    counts: dict[str, int] = field(default_factory=dict)
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+    elsewhere: dict[str, None] = field(default_factory=dict)
+
+    def count(self, what: str) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def pass_over(self, name: str, reason: str) -> None:
+        self.count("unreadable")
+        if len(self.unreadable) < MOST_NAMED:
+            self.unreadable.append({"batch": name[:100], "reason": reason[:300]})
+
+    def noted(self) -> AccountState:
+        return replace(
+            self.state,
+            counts=dict(self.counts),
+            unreadable=tuple(self.unreadable),
+            elsewhere=tuple(self.elsewhere),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImportStatus:
+    """How the import of one oven's batches stands."""
+
+    configured: bool
+    reason: str | None
+    """Why not, or what is missing."""
+    serial: str | None
+    complete_until: datetime | None
+    state: AccountState | None
+    next_attempt: datetime | None
+
+
+class BatchImport:
+    """Fetches batches of ovens whose vendor documents them."""
+
+    def __init__(
+        self,
+        batches: Batches,
+        marks: ImportMarks,
+        registry: EquipmentRegistry,
+        haccp: RationalHaccp,
+        targets: TargetPolicy,
+        clock: Clock,
+        *,
+        noted: Noted,
+    ) -> None:
+        self._batches = batches
+        self._marks = marks
+        self._registry = registry
+        self._haccp = haccp
+        self._targets = targets
+        self._clock = clock
+        self._noted = noted
+
+    async def run(self) -> int:
+        """Import every account that is due; how many were tried. Tells what was left untold, too."""
+        await self._batches.tell()
+        accounts = await self._accounts()
+        if not accounts:
+            return 0
+        known, states = await self._marks.all()
+        tried = 0
+        for account, ovens in accounts.items():
+            state = states.get(account, AccountState(account))
+            due = _due(state, ovens)
+            if due is not None and self._clock.now() < due:
+                continue
+            tried += 1
+            try:
+                await self._import(state, ovens, known)
+            except Unavailable as error:
+                # Our own store or queue: the next run repeats it, and other accounts may fare better.
+                log.warning("The import of batches of %s was broken off: %s", _names(ovens), error.detail)
+        return tried
+
+    async def run_for(self, equipment_id: str) -> ImportStatus:
+        """Import the account of one oven now, unless it is to be left alone.
+
+        Raises:
+            NotFound: no such machine.
+            Unavailable: our own store, queue or vault is away.
+        """
+        status = await self.status(equipment_id)
+        backoff = status.state.backoff_until if status.state is not None else None
+        if not status.configured or (backoff is not None and self._clock.now() < backoff):
+            return status
+        known, states = await self._marks.all()
+        for account, ovens in (await self._accounts()).items():
+            if any(oven.machine.id == equipment_id for oven in ovens):
+                await self._import(states.get(account, AccountState(account)), ovens, known)
+        return await self.status(equipment_id)
+
+    async def status(self, equipment_id: str) -> ImportStatus:
+        """How the import of one oven's batches stands. Raises ``NotFound``."""
+        machine, _ = await self._registry.get(equipment_id)
+        found = await self._planned(machine)
+        if isinstance(found, str):
+            complete, _ = await self._marks.of(equipment_id, None)
+            return ImportStatus(
+                configured=False, reason=found, serial=None, complete_until=complete, state=None, next_attempt=None
+            )
+        complete, state = await self._marks.of(equipment_id, found.plan.account)
+        due = _due(state, [found]) if state is not None else None
+        return ImportStatus(
+            configured=True,
+            reason=None,
+            serial=found.serial,
+            complete_until=complete,
+            state=state,
+            next_attempt=due or self._clock.now(),
+        )
+
+    # Which ovens -------------------------------------------------------------------------------------------------
+
+    async def _accounts(self) -> dict[str, list[_Oven]]:
+        """Ovens whose batches can be fetched, by account."""
+        accounts: dict[str, list[_Oven]] = {}
+        for machine in await self._machines():
+            try:
+                found = await self._planned(machine)
+            except Unavailable as error:
+                log.warning("The batches of %s are not imported now: %s", machine.id, error.detail)
+                continue
+            if isinstance(found, _Oven):
+                accounts.setdefault(found.plan.account, []).append(found)
+        return accounts
+
+    async def _machines(self) -> list[Equipment]:
+        from shared.equipment.listing import EquipmentFilter
+
+        found: list[Equipment] = []
+        continuation: str | None = None
+        for _ in range(MOST_PAGES):
+            page = await self._registry.list(EquipmentFilter(iot_enabled=True), limit=1000, continuation=continuation)
+            found += [machine for machine in page.equipment if _vendors(machine)]
+            continuation = page.continuation
+            if continuation is None:
+                break
+        return found
+
+    async def _planned(self, machine: Equipment, *, fresh: bool = False) -> _Oven | str:
+        """The oven with its plan, or why its batches cannot be fetched."""
+        profile = profile_of(machine.protocol) if machine.protocol is not None else None
+        if profile is None or profile.connector != CONNECTOR:
+            return (
+                "Batches are imported of ovens with iot_protocol rational; others are opened by POST /api/v1/batches."
+            )
+        if machine.polled_from != "cloud":
+            return "Batches come from the vendor's cloud and are fetched by the hub: set polled_from to cloud."
+        if not machine.iot_enabled:
+            return "It is switched off (iot_enabled is false)."
+        try:
+            config = await self._registry.connector_config(machine, fresh=fresh)
+            worked_out = plan(config, profile, machine.id, self._targets)
+        except (InvalidInput, NotFound) as error:
+            return f"Its IoT configuration cannot be used: {error.detail}"
+        if worked_out.batches is None:
+            return worked_out.why_no_batches
+        serial = worked_out.batches.serial or machine.serial_number or worked_out.batches.unit_id
+        if serial is None:
+            return "Batches name their device by its serial number: set serial_number of this oven."
+        return _Oven(machine, worked_out.batches, serial)
+
+    # One account -------------------------------------------------------------------------------------------------
+
+    async def _import(self, state: AccountState, ovens: Sequence[_Oven], known: Mapping[str, datetime]) -> None:
+        now = self._clock.now()
+        run = _Run(state, ovens, known, _begin(state, ovens, known, now))
+        try:
+            finished = await self._pages(run)
+        except DeviceError as error:
+            await self._failed(run, error)
+            return
+        if finished:
+            await self._marks.complete(run.resume.ovens, run.resume.until)
+        done = replace(
+            run.noted(),
+            last_attempt=now,
+            last_complete=run.resume.until if finished else state.last_complete,
+            failures=0,
+            failing_since=None,
+            backoff_until=None,
+            error=None,
+            error_code=None,
+            resume=None if finished else run.resume,
+        )
+        await self._marks.note(done)
+        if state.failures:
+            for oven in ovens:
+                await self._noted(oven.machine.id, now, None, None)
+        if run.unreadable:
+            log.warning("Batches of %s that could not be understood: %s", _names(ovens), run.unreadable)
+
+    async def _failed(self, run: _Run, error: DeviceError) -> None:
+        now = self._clock.now()
+        log.warning("The batches of %s could not be fetched: %s", _names(run.ovens), error.detail)
+        # Pages that were read stay read.
+        resume = run.resume if run.resume.page else None
+        await self._marks.note(replace(run.noted(), resume=resume).failed(error, now))
+        for oven in run.ovens:
+            await self._noted(oven.machine.id, now, error.detail, error.code)
+        if isinstance(error, DeviceAuthenticationError):
+            for oven in run.ovens:
+                # They may have been changed in the vault: then the next run has another account, and no pause.
+                await self._planned(oven.machine, fresh=True)
+
+    async def _pages(self, run: _Run) -> bool:
+        """Read pages until the last; ``False``: broken off, to go on with the next run."""
+        until = time.monotonic() + RUN_SECONDS
+        previous: list[Any] | None = None
+        for number in range(1, MOST_PAGES + 1):
+            page = await self._page(run)
+            if page is None:
+                continue  # it was too large, and is asked for in halves
+            if page.items and page.items == previous:
+                raise DeviceProtocolError(
+                    "The vendor's service answers the same page again and again: check batch_query and batch_path."
+                )
+            previous = page.items
+            for place, item in enumerate(page.items):
+                await self._item(run, item, run.resume.page * run.resume.size + place)
+            run.resume = _next(run.resume, run.ovens[0].plan.page_size)
+            if not page.more:
+                return True
+            if time.monotonic() >= until:
+                break
+            if number % SAVE_EVERY == 0:
+                await self._marks.note(replace(run.state, resume=run.resume))
+        return False
+
+    async def _page(self, run: _Run) -> HaccpPage | None:
+        where, resume = run.ovens[0].plan, run.resume
+        try:
+            return await self._haccp.page(where, resume.since, resume.page, resume.size, until=resume.until)
+        except PageTooLarge:
+            if resume.size > 1:
+                smaller = resume.size // 2
+                run.resume = replace(resume, page=resume.page * resume.size // smaller, size=smaller)
+                return None
+        try:
+            # One batch alone is too large: its measurements are left out, and stay with the vendor.
+            return await self._haccp.page(
+                where, resume.since, resume.page, resume.size, until=resume.until, entries=False
+            )
+        except PageTooLarge as error:
+            run.pass_over(f"number {resume.page + 1} of the answer", error.detail)
+            return HaccpPage([], more=True)
+
+    async def _item(self, run: _Run, item: Any, place: int) -> None:
+        run.count("items")
+        name = _name_of(item, place)
+        try:
+            found = read_batch(item, FIELDS.paths(run.ovens[0].plan.fields), self._clock.now())
+            ovens = [oven for oven in run.ovens if _same_serial(oven.serial, found.serial)]
+            if not ovens:
+                run.count("elsewhere")
+                if len(run.elsewhere) < MOST_NAMED:
+                    run.elsewhere[found.serial] = None
+            for oven in ovens:
+                tell = oven.machine.id in run.known or self._clock.now() - _end(found) < RECENT
+                run.count(await self._batches.take(oven.machine, found, tell=tell))
+        except UnreadableBatch as error:
+            run.pass_over(error.name if error.name != "?" else name, error.reason)
+        except Unavailable:
+            raise
+        except OvenbridgeError as error:
+            run.pass_over(name, error.detail)
+        except Exception as error:
+            # Whatever one batch holds, the others are not to be lost for it.
+            log.exception("A batch could not be taken: %s", name)
+            run.pass_over(name, f"it could not be taken ({type(error).__name__}); the log has the details")
+
+
+def _begin(state: AccountState, ovens: Sequence[_Oven], known: Mapping[str, datetime], now: datetime) -> Resume:
+    """The window: from where the oven that is furthest behind has everything, with an overlap; or on from a page."""
+    oldest = now - SERVED
+    if state.resume is not None and now - state.resume.until < RESUMED_WITHIN:
+        return state.resume
+    where = ovens[0].plan
+    overlap = timedelta(hours=max(oven.plan.overlap_hours for oven in ovens))
+    marks = [known.get(oven.machine.id, oldest) for oven in ovens]
+    since = max(oldest, min(marks) - overlap)
+    return Resume(since, now, 0, where.page_size, tuple(oven.machine.id for oven in ovens))
+
+
+def _next(done: Resume, largest: int) -> Resume:
+    """The page after this one; after a small page perhaps one of twice the size, if it begins there."""
+    begin, size = (done.page + 1) * done.size, done.size
+    if size * 2 <= largest and begin % (size * 2) == 0:
+        size *= 2
+    return replace(done, page=begin // size, size=size)
+
+
+def _due(state: AccountState, ovens: Sequence[_Oven]) -> datetime | None:
+    """When the account is to be asked next; ``None``: now."""
+    if state.last_attempt is None:
+        return None
+    if state.failures:
+        return state.backoff_until
+    if state.resume is not None:
+        return None
+    return state.last_attempt + timedelta(minutes=min(oven.plan.interval_minutes for oven in ovens))
+
+
+def _vendors(machine: Equipment) -> bool:
+    profile = profile_of(machine.protocol) if machine.protocol is not None else None
+    return profile is not None and profile.connector == CONNECTOR
+
+
+def _end(found: FoundBatch) -> datetime:
+    return found.ended_at or found.started_at
+
+
+def _same_serial(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def _name_of(item: Any, place: int) -> str:
+    known = item.get("id") if isinstance(item, dict) else None
+    if isinstance(known, str | int) and not isinstance(known, bool):
+        return str(known)[:100]
+    return f"number {place + 1} of the answer"
+
+
+def _names(ovens: Sequence[_Oven]) -> str:
+    return ", ".join(oven.machine.id for oven in ovens[:5]) + (" ..." if len(ovens) > 5 else "")
