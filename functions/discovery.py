@@ -13,9 +13,10 @@ from functions.equipment import expected_etag
 from functions.iot import certificate_view, keep_credentials_here, test_body
 from shared.access import Role
 from shared.clock import iso
-from shared.errors import Conflict, InvalidInput
+from shared.errors import Conflict, InvalidInput, RelaySilent
 
 if TYPE_CHECKING:
+    from shared.connectors import ConnectionTest
     from shared.connectors.discovery import DiscoveredDevice, Discovery
     from shared.connectors.opc_ua_application import ApplicationCertificate
     from shared.equipment import Equipment
@@ -99,27 +100,44 @@ async def trust_certificate(call: Call) -> Answer:
     asked = call.body(Trust)
     house, equipment_id = call.services, call.route["equipment_id"]
     equipment, form = await _stored(call)
-    here = equipment.polled_from == "cloud"
-    body: dict[str, Any] = {"equipment_id": equipment_id, "fingerprint": asked.fingerprint, "compared": here}
-    if here:
+    if equipment.polled_from == "relay":
+        shown = await house.relay_hub.devices.certificate(equipment, call.caller, DISCOVER_SECONDS)
+    else:
         shown = await _tester(call).certificate(equipment, form)
-        if isinstance(shown, ConnectionTest):
-            raise Conflict(f"Nothing was trusted, because the machine could not be asked: {shown.error_details}")
-        if shown.fingerprint != asked.fingerprint:
-            raise Conflict(
-                f"Nothing was trusted: the server shows the certificate {shown.fingerprint} of {shown.subject} now, "
-                "not the one you named. Compare again at the server."
-            )
-        body["server_certificate"] = certificate_view(shown) | {"trusted": True}
+    if isinstance(shown, ConnectionTest):
+        raise Conflict(f"Nothing was trusted, because the machine could not be asked: {shown.error_details}")
+    if shown.fingerprint != asked.fingerprint:
+        raise Conflict(
+            f"Nothing was trusted: the server shows the certificate {shown.fingerprint} of {shown.subject} now, "
+            "not the one you named. Compare again at the server."
+        )
     equipment, etag = await trust(
         house.equipment, house.audit, equipment_id, asked.fingerprint, call.caller, etag=expected_etag(call)
     )
-    if here:
-        form = await house.equipment.connector_config(equipment)
-        tested = await _tester(call).test(equipment, form)
-        await house.health.note_test(equipment_id, tested)
-        body["connection_test_result"] = test_body(tested)
+    tested = await _tested(call, equipment)
+    await house.health.note_test(equipment_id, tested)
+    body: dict[str, Any] = {
+        "equipment_id": equipment_id,
+        "fingerprint": asked.fingerprint,
+        "compared": True,
+        "server_certificate": certificate_view(shown) | {"trusted": True},
+        "connection_test_result": test_body(tested),
+    }
     return Answer(body, headers={"ETag": f'"{etag}"'})
+
+
+async def _tested(call: Call, equipment: Equipment) -> ConnectionTest:
+    """With the certificate that is trusted now. It is saved: a relay that falls silent is the outcome of the test."""
+    from shared.connectors import ConnectionTest
+
+    house = call.services
+    if equipment.polled_from == "cloud":
+        form = await house.equipment.connector_config(equipment)
+        return await _tester(call).test(equipment, form)
+    try:
+        return await house.relay_hub.devices.test(equipment, call.caller)
+    except RelaySilent as error:
+        return ConnectionTest(False, "relay_silent", None, (), error.detail)
 
 
 @bp.route("api/v1/opc-ua/certificate", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

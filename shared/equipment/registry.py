@@ -219,7 +219,8 @@ class EquipmentRegistry:
         proposal = _proposed(config, GUIDE)
         settled = await settle(before, after, proposal, self._credentials, self.shared_credentials, self._targets)
         values = settled.values if settled.new else await self._credentials.load(settled.ref)
-        return after, connector_form(after, values)
+        # Credentials that would go with this configuration, and no others: a relay looks for them by this name.
+        return replace(after, credential_ref=settled.ref), connector_form(after, values)
 
     async def delete(self, equipment_id: str, caller: Caller, *, etag: str | None = None) -> None:
         """Remove a machine and its credentials. Readings, alerts and rules stay, readings until they expire.

@@ -21,7 +21,16 @@ from shared.errors import OvenbridgeError
 from shared.signals import Reading, SignalValue
 from shared.telemetry.document import from_document, to_document
 
-__all__ = ["UnreadableAnswer", "discovery_body", "read_signals", "signals_body", "test_body", "test_from"]
+__all__ = [
+    "UnreadableAnswer",
+    "certificate_body",
+    "certificate_from",
+    "discovery_body",
+    "read_signals",
+    "signals_body",
+    "test_body",
+    "test_from",
+]
 
 MAX_SIGNALS = 1_000
 
@@ -82,6 +91,23 @@ def read_signals(body: Mapping[str, Any]) -> dict[str, SignalValue]:
     if any(not isinstance(value.value, float | int | str | bool | None) for value in values.values()):
         raise UnreadableAnswer("The relay's values are no numbers, texts or truths.")
     return values
+
+
+def certificate_body(shown: ServerCertificate) -> dict[str, Any]:
+    """The body of the answer to ``certificate``."""
+    return {"server_certificate": asdict(shown) | {"valid_until": iso(shown.valid_until)}}
+
+
+def certificate_from(body: Mapping[str, Any]) -> ServerCertificate:
+    """The certificate back from :func:`certificate_body`.
+
+    Raises:
+        UnreadableAnswer: it is of another form.
+    """
+    try:
+        return ServerCertificate(**dict(_Certificate.model_validate(body.get("server_certificate"))))
+    except ValidationError as err:
+        raise UnreadableAnswer("The relay's certificate cannot be read. Have hub and relay one version?") from err
 
 
 def test_body(tested: ConnectionTest) -> dict[str, Any]:

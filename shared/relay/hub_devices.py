@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from shared.connectors import ConnectionTest
 from shared.connectors.discovery import DiscoveredDevice, DiscoveredNode, Discovery
 from shared.errors import InvalidInput
-from shared.relay.answers import UnreadableAnswer, test_from
+from shared.relay.answers import UnreadableAnswer, certificate_from, test_from
 from shared.relay.hub_assignments import device_of
 from shared.relay.messages import CommandAnswer, CommandError, CommandKind
 
 if TYPE_CHECKING:
     from shared.access.model import Caller
+    from shared.connectors.base import ServerCertificate
     from shared.equipment.model import Equipment
     from shared.relay.hub_commands import CommandBroker
 
@@ -46,6 +47,14 @@ class PlantDevices:
         """What there is at the machine's address, or why it could not be asked. Raises as :meth:`test`."""
         answer = await self._ask(equipment, caller, "discover", seconds, {"seconds": seconds * 0.9})
         return _discovery(answer.body) if answer.ok else _failed(answer)
+
+    async def certificate(
+        self, equipment: Equipment, caller: Caller, seconds: float
+    ) -> ServerCertificate | ConnectionTest:
+        """The certificate that the machine's server shows on site now, or why it could not be asked. Raises as
+        :meth:`test`."""
+        answer = await self._ask(equipment, caller, "certificate", seconds, {})
+        return certificate_from(answer.body) if answer.ok else _failed(answer)
 
     async def _ask(
         self, equipment: Equipment, caller: Caller, kind: CommandKind, seconds: float, body: Mapping[str, Any]

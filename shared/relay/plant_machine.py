@@ -19,6 +19,7 @@ from shared.relay.plant_reporting import Reporting
 from shared.relay.plant_secrets import SiteSecrets
 from shared.relay.plant_spool import ALARM, HISTORY, Spool
 from shared.relay.plant_spool_work import Lane
+from shared.relay.site_binding import place_of
 from shared.signals import Quality, Reading
 from shared.storage import Document
 from shared.telemetry.document import failed, to_document
@@ -42,13 +43,20 @@ async def config_of(device: Device, secrets: SiteSecrets, *, fresh: bool = False
     """The configuration as connectors take it, with the credentials of this site.
 
     Raises:
-        MissingSecret: they are not here.
+        MissingSecret: they are not here, or for another address.
+        InvalidInput: it has no address that could be compared.
         Unavailable: the vault is away.
     """
+    credentials: dict[str, Any] = {}
+    if device.credential_ref is not None:
+        place = place_of(device.protocol, device.endpoint, device.port)
+        credentials = await secrets.credentials(
+            device.credential_ref, place, owner=device.credential_owner, fresh=fresh
+        )
     return {
         "endpoint": device.endpoint,
         "port": device.port,
-        "credentials": await secrets.credentials(device.credential_ref, fresh=fresh),
+        "credentials": credentials,
         "additional_config": dict(device.iot_config),
     }
 

@@ -45,7 +45,8 @@ class Plant:
         self.answered: list[CommandAnswer] = []
         self.deaf = False
         """It fetches and is gone."""
-        self.loop = CommandLoop(None, self, hub.clock, assigned=lambda _: None, delivery=SiteDelivery(Carrier(self.http)))  # type: ignore[arg-type]  # fmt: skip
+        site = SiteDelivery(Carrier(self.http))
+        self.loop = CommandLoop(None, self, hub.clock, assigned=lambda _: None, delivery=site)  # type: ignore[arg-type]
 
     async def commands(self, wait_seconds: float) -> list[Command]:
         answer = await self._hub.relay.get(f"/api/v1/relays/hall-1/commands?wait={wait_seconds:g}")
@@ -199,7 +200,7 @@ async def test_an_address_that_the_vault_lost_is_said(hub: Hub, plant: Plant, re
         raise Conflict("The vault is being restored.")
 
     monkey = pytest.MonkeyPatch()
-    monkey.setitem(hub.house.relay_hub.commands._fills, "deliver", gone)  # type: ignore[arg-type]
+    monkey.setitem(hub.house.relay_hub.commands._fills, "deliver", gone)
     (tried,) = (await told(callback))["attempts"]
     monkey.undo()
     assert (tried["reason"], "being restored" in tried["detail"]) == ("not_given", True)

@@ -54,6 +54,7 @@ async def test_no_secret_is_told(hub: Hub) -> None:
     assert "Gl0tt3rb0ck" not in found.model_dump_json()
     equipment, _ = await hub.house.equipment.get("OVEN-1")
     assert [d.credential_ref for d in found.devices] == [equipment.credential_ref, "deck-password"]
+    assert [d.credential_owner for d in found.devices] == ["hub", "site"]
 
 
 async def test_request_profiles_that_ask_for_its_machines(hub: Hub) -> None:

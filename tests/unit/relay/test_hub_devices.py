@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from shared.connectors import ConnectionTest
+from shared.connectors.base import ServerCertificate
 from shared.connectors.discovery import DiscoveredDevice, DiscoveredNode, Discovery
 from shared.json_text import dump
 from shared.relay import answers
@@ -147,3 +149,71 @@ async def test_a_silent_relay_is_no_fault_of_ours(plant: Hub, caplog: pytest.Log
     await plant.api.post(f"{OVEN}/test-connection")
     said = [r for r in caplog.records if "silent since" in r.getMessage()]
     assert [(r.levelname, r.exc_info) for r in said] == [("WARNING", None)]
+
+
+# Certificates --------------------------------------------------------------------------------------------------------
+
+CERTIFICATE = ServerCertificate("ab" * 32, "cd" * 20, "CN=Combi", datetime(2030, 1, 1, tzinfo=UTC), False)
+OPC_UA: dict[str, Any] = {
+    "iot_protocol": "opc_ua",
+    "iot_endpoint": "opc.tcp://10.20.0.5:4840",
+    "iot_config": {"signals": {"temperature.deck": "ns=2;s=t"}},
+}
+
+
+async def trusting(plant: Hub, fingerprint: str) -> tuple[Any, list[str]]:
+    """Ask to trust this one, while the server on site shows :data:`CERTIFICATE`; what the relay was asked."""
+    kinds: list[str] = []
+
+    async def relay() -> None:
+        while True:
+            given = await plant.relay.get("/api/v1/relays/hall-1/commands?wait=5")
+            for one in given.json()["commands"]:
+                command = Command.model_validate(one)
+                kinds.append(command.kind)
+                said = (
+                    answers.certificate_body(CERTIFICATE) if command.kind == "certificate" else answers.test_body(WORKS)
+                )
+                body = {"id": command.id, "ok": True, "at": "2026-11-21T10:00:00Z", "body": said}
+                await plant.relay.post(f"/api/v1/relays/hall-1/commands/{command.id}/answer", body=dump(body))
+
+    working = asyncio.create_task(relay())
+    answer = await plant.api.post("/api/v1/equipment/COMBI/trust-certificate", json={"fingerprint": fingerprint})
+    working.cancel()
+    await asyncio.wait({working})
+    return answer, kinds
+
+
+async def test_only_the_certificate_that_is_seen_on_site_is_trusted(plant: Hub) -> None:
+    await plant.machine("COMBI", **OPC_UA)
+    answer, kinds = await trusting(plant, "ef" * 32)
+    assert (answer.status, kinds) == (409, ["certificate"])
+    assert "the server shows the certificate abab" in answer.json()["detail"]
+    machine, _ = await plant.house.equipment.get("COMBI")
+    assert "server_cert" not in machine.iot_config
+    answer, kinds = await trusting(plant, "ab" * 32)
+    assert (answer.status, kinds) == (200, ["certificate", "test_connection"]), answer.body
+    body = answer.json()
+    assert (body["compared"], body["server_certificate"]["subject"]) == (True, "CN=Combi")
+    assert body["connection_test_result"]["success"]
+    machine, _ = await plant.house.equipment.get("COMBI")
+    assert machine.iot_config["server_cert"] == "ab" * 32
+
+
+async def test_nothing_is_trusted_unseen(plant: Hub) -> None:
+    await plant.machine("COMBI", **OPC_UA)
+    plant.clock.advance(181)
+    answer = await plant.api.post("/api/v1/equipment/COMBI/trust-certificate", json={"fingerprint": "ab" * 32})
+    assert (answer.status, "silent since" in answer.json()["detail"]) == (504, True)
+    machine, _ = await plant.house.equipment.get("COMBI")
+    assert "server_cert" not in machine.iot_config
+
+
+async def test_a_test_that_removes_the_credentials_does_not_take_them_along(plant: Hub) -> None:
+    """Else they would be sent to whatever address the test names."""
+    await plant.machine("OVEN-9", iot_credentials={"username": "baker", "password": "Gl0tt3rb0ck"})
+    proposed = {"protocol": "rest_api", "endpoint": "http://10.66.6.6", "credentials": None}
+    call = plant.api.post("/api/v1/equipment/OVEN-9/test-connection", json=proposed)
+    _, command = await while_the_relay(plant, finds(WORKS), call)
+    assert command.body["device"]["endpoint"] == "http://10.66.6.6"
+    assert command.body["device"]["credential_ref"] is None

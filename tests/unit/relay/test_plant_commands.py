@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shared.clock import ManualClock, iso
+from shared.connectors.base import ServerCertificate
 from shared.errors import DeviceConnectionError
 from shared.relay import answers
 from shared.relay.messages import Assignments, Command, CommandAnswer, Device, Heartbeat
@@ -104,6 +105,16 @@ async def test_a_machine_that_is_not_saved_is_tested(house: House, ovens: Ovens)
     assert oven.closed == 1
 
 
+async def test_a_certificate_is_shown(house: House, ovens: Ovens, clock: ManualClock) -> None:
+    shown = ServerCertificate("ab" * 32, "cd" * 20, "CN=Combi", clock.now(), False)
+    ovens.of["oven-1"].certificate = shown
+    answer = await house.does("certificate")
+    assert answer.ok, answer.error
+    assert answers.certificate_from(answer.body) == shown
+    with pytest.raises(answers.UnreadableAnswer):
+        answers.certificate_from({"server_certificate": {"fingerprint": "ab"}})
+
+
 async def test_a_machine_is_read_now(house: House, clock: ManualClock) -> None:
     answer = await house.does("read_now")
     reading = from_document(answer.body["reading"])
@@ -170,6 +181,7 @@ async def test_what_takes_too_long_is_ended(house: House, clock: ManualClock, ov
         ("read_now", {}, {"equipment_id": "other"}, "not_assigned"),
         ("read_now", {}, {"equipment_id": None}, "not_assigned"),
         ("discover", {}, {}, "not_supported"),
+        ("certificate", {}, {}, "not_supported"),
         ("discover", {"seconds": -1}, {}, "invalid"),
         ("deliver", {}, {}, "invalid"),
         ("test_connection", {"device": {"endpoint": "x"}}, {}, "invalid"),

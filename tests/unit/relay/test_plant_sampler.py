@@ -18,6 +18,7 @@ from shared.signals import Quality, Reading, SignalValue
 from tests.unit.relay.plant_house import Oven, OvenConnector, Ovens, device, plant, sound, waiting
 
 PERIOD = 0.05
+HERE = '{"for": ["10.0.0.5"], "credentials": %s}'
 
 
 @pytest.fixture
@@ -185,19 +186,21 @@ async def test_only_what_changed_is_restarted(sampler: Sampler, ovens: Ovens) ->
 
 async def test_credentials_come_from_the_site(tmp_path: Path, ovens: Ovens) -> None:
     clock = SystemClock()
-    here = plant(tmp_path, clock, ovens, {"RELAY_SECRET_OVEN_KEY": '{"api_key": "k"}'})
+    here = plant(
+        tmp_path, clock, ovens, {"RELAY_SECRET_OVEN_KEY": '{"for": ["10.0.0.5"], "credentials": {"api_key": "k"}}'}
+    )
     oven = ovens.add("oven-1")
-    machine = Machine(device("oven-1", credential_ref="oven-key"), here)
+    machine = Machine(device("oven-1", endpoint="http://10.0.0.5", credential_ref="oven-key"), here)
     await machine.visit()
     assert oven.opened[0]["credentials"] == {"api_key": "k"}
-    lost = Machine(device("oven-1", credential_ref="other-key"), here)
+    lost = Machine(device("oven-1", endpoint="http://10.0.0.5", credential_ref="other-key"), here)
     await lost.visit()
     reading = await here.latest.latest("oven-1")
     assert reading is not None
     assert reading.error_code == "missing_secret"
     assert "`other-key`" in str(reading.reason)
     assert "RELAY_SECRET_OTHER_KEY" in str(reading.reason)
-    await here.secrets._vault.set("other-key", '{"username": "u", "password": "p"}')
+    await here.secrets._vault.set("other-key", HERE % '{"username": "u", "password": "p"}')
     assert await lost.visit() == 0.0
     assert oven.opened[-1]["credentials"] == {"username": "u", "password": "p"}
     await here.spool.close()
@@ -205,7 +208,7 @@ async def test_credentials_come_from_the_site(tmp_path: Path, ovens: Ovens) -> N
 
 async def test_new_credentials_are_tried_at_once_and_old_ones_not_twice(tmp_path: Path, ovens: Ovens) -> None:
     here = plant(tmp_path, SystemClock(), ovens)
-    await here.secrets._vault.set("key", '{"password": "old"}')
+    await here.secrets._vault.set("key", HERE % '{"password": "old"}')
 
     async def asks(oven: Oven) -> Reading:
         if oven.opened[-1]["credentials"]["password"] != "new":
@@ -213,10 +216,10 @@ async def test_new_credentials_are_tried_at_once_and_old_ones_not_twice(tmp_path
         return await sound(oven)
 
     oven = ovens.add("oven-1", asks)
-    machine = Machine(device("oven-1", credential_ref="key"), here)
+    machine = Machine(device("oven-1", endpoint="http://10.0.0.5", credential_ref="key"), here)
     assert await machine.visit() > 60, "wrong credentials lock accounts"
     assert len(oven.times) == 1
-    await here.secrets._vault.set("key", '{"password": "new"}')
+    await here.secrets._vault.set("key", HERE % '{"password": "new"}')
     assert await machine.visit() == 0.0
     await here.spool.close()
 
@@ -226,7 +229,7 @@ async def test_new_credentials_end_the_long_pause(
 ) -> None:
     monkeypatch.setattr("shared.relay.plant_sampler.LOOK_SECONDS", 0.05)
     here = plant(tmp_path, SystemClock(), ovens)
-    await here.secrets._vault.set("key", '{"password": "old"}')
+    await here.secrets._vault.set("key", HERE % '{"password": "old"}')
 
     async def asks(oven: Oven) -> Reading:
         if oven.opened[-1]["credentials"]["password"] != "new":
@@ -235,11 +238,11 @@ async def test_new_credentials_end_the_long_pause(
 
     oven = ovens.add("oven-1", asks)
     sampler = Sampler(here, period=lambda _: PERIOD, chance=lambda: 0.0)
-    await sampler.assign([device("oven-1", credential_ref="key")])
+    await sampler.assign([device("oven-1", endpoint="http://10.0.0.5", credential_ref="key")])
     await until(lambda: bool(oven.times))
     await asyncio.sleep(0.3)
     assert len(oven.times) == 1, "it is not knocked at with the same ones"
-    await here.secrets._vault.set("key", '{"password": "new"}')
+    await here.secrets._vault.set("key", HERE % '{"password": "new"}')
     await until(lambda: len(oven.times) >= 4)
     assert sampler.summary().connected == 1
     await sampler.close()
