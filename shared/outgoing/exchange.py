@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 
 import aiohttp
 from yarl import URL
 
 from shared.errors import UnsafeTarget
-from shared.outgoing.answer import OutgoingAnswer
-from shared.outgoing.failures import OutgoingError, explain
+from shared.outgoing.answer import OutgoingAnswer, unpacked
+from shared.outgoing.failures import OutgoingError, explain, too_late
 from shared.outgoing.pool import Progress, progress_of_this_request
 from shared.outgoing.targets import Target
 
@@ -50,7 +49,13 @@ async def exchange(
                 progress = Progress()
                 return await _once(session, method, url, headers, content, max_answer_bytes, progress, started)
     except TimeoutError as err:
-        raise _too_late(target, timeout_seconds, progress) from err
+        raise too_late(
+            f"{target.host}:{target.port}",
+            timeout_seconds,
+            connected=progress.connected,
+            answered=progress.answered,
+            scheme=target.scheme,
+        ) from err
     except (aiohttp.ClientError, UnsafeTarget, OSError, ValueError, RuntimeError) as err:
         # ValueError: a header with a line break. RuntimeError: the loop's own complaints about dead transports.
         raise explain(err, f"{target.host}:{target.port}") from err
@@ -94,7 +99,7 @@ async def _once(
     else:
         response.release()
     if response.headers.get("Content-Encoding"):
-        body, truncated = _decoded(response.headers["Content-Encoding"], body, truncated, max_answer_bytes)
+        body, truncated = unpacked(response.headers["Content-Encoding"], body, truncated, max_answer_bytes)
     elapsed_ms = (time.perf_counter() - started) * 1000
     return OutgoingAnswer(response.status, response.headers, body, elapsed_ms, truncated)
 
@@ -113,29 +118,3 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bo
         chunks.append(chunk)
         size += len(chunk)
     return b"".join(chunks)[:limit], True
-
-
-def _decoded(encoding: str, body: bytes, truncated: bool, limit: int) -> tuple[bytes, bool]:
-    """Undo gzip or deflate, which was not asked for, up to ``limit`` bytes: a bomb stays small."""
-    windows = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}.get(encoding.strip().lower(), ())
-    for bits in windows:
-        unpacker = zlib.decompressobj(bits)
-        try:
-            unpacked = unpacker.decompress(body, limit)
-        except zlib.error:
-            continue
-        return unpacked, truncated or bool(unpacker.unconsumed_tail)
-    return body, truncated
-
-
-def _too_late(target: Target, seconds: float, progress: Progress) -> OutgoingError:
-    where = f"{target.host}:{target.port}"
-    if not progress.connected and target.scheme == "https":
-        said = f"{where} did not take the connection, or did not finish its TLS handshake, within {seconds:g} s."
-    elif not progress.connected:
-        said = f"{where} did not take the connection within {seconds:g} s: is it switched on and reachable?"
-    elif not progress.answered:
-        said = f"{where} took the connection but did not answer within {seconds:g} s."
-    else:
-        said = f"{where} began to answer but did not finish within {seconds:g} s."
-    return OutgoingError(said, kind="timeout")

@@ -12,7 +12,16 @@ from typing import Literal
 
 from shared.errors import InvalidInput, OvenbridgeError
 
-__all__ = ["Kind", "OutgoingError", "explain"]
+__all__ = [
+    "Kind",
+    "OutgoingError",
+    "broke_off",
+    "explain",
+    "no_answer",
+    "not_http",
+    "too_large_head",
+    "too_late",
+]
 
 Kind = Literal["dns", "refused", "unreachable", "reset", "timeout", "tls", "unsafe", "protocol", "too_large"]
 
@@ -62,6 +71,43 @@ def explain(err: BaseException, where: str) -> OutgoingError:
     return OutgoingError(f"{where} could not be talked to ({type(err).__name__}).", kind="protocol")
 
 
+def no_answer(where: str) -> OutgoingError:
+    """The connection ended before any byte of an answer."""
+    return OutgoingError(
+        f"{where} closed the connection without an answer: is it restarting or overloaded?", kind="reset"
+    )
+
+
+def broke_off(where: str) -> OutgoingError:
+    """The answer began and did not end."""
+    return OutgoingError(f"{where} broke off in the middle of its answer.", kind="reset")
+
+
+def not_http(where: str) -> OutgoingError:
+    """Something else answered."""
+    return OutgoingError(
+        f"{where} answered something that is not HTTP: is it the right port, and http or https?", kind="protocol"
+    )
+
+
+def too_large_head(where: str) -> OutgoingError:
+    """A header bomb."""
+    return OutgoingError(f"{where} answered with headers that are too large.", kind="too_large")
+
+
+def too_late(where: str, seconds: float, *, connected: bool, answered: bool, scheme: str = "http") -> OutgoingError:
+    """The time was over; how far had it come?"""
+    if not connected and scheme == "https":
+        said = f"{where} did not take the connection, or did not finish its TLS handshake, within {seconds:g} s."
+    elif not connected:
+        said = f"{where} did not take the connection within {seconds:g} s: is it switched on and reachable?"
+    elif not answered:
+        said = f"{where} took the connection but did not answer within {seconds:g} s."
+    else:
+        said = f"{where} began to answer but did not finish within {seconds:g} s."
+    return OutgoingError(said, kind="timeout")
+
+
 def _chain(err: BaseException) -> Iterator[BaseException]:
     """The exception and what it was raised from, innermost last, bounded."""
     seen: list[BaseException] = []
@@ -93,17 +139,13 @@ def _by_name(err: BaseException, where: str) -> OutgoingError | None:
     if names & {"NameNotFound", "ClientConnectorDNSError"}:
         return OutgoingError(f"{_host(where)} is not found in the DNS: check the name and the name server.", kind="dns")
     if str(getattr(err, "message", "")).startswith(("Got more than", "Too many headers")):
-        return OutgoingError(f"{where} answered with headers that are too large.", kind="too_large")
+        return too_large_head(where)
     if "ServerDisconnectedError" in names:
-        return OutgoingError(
-            f"{where} closed the connection without an answer: is it restarting or overloaded?", kind="reset"
-        )
+        return no_answer(where)
     if names & {"ClientPayloadError", "ReadError", "RemoteProtocolError"}:
-        return OutgoingError(f"{where} broke off in the middle of its answer.", kind="reset")
+        return broke_off(where)
     if names & {"ClientResponseError", "BadHttpMessage", "HttpProcessingError"}:
-        return OutgoingError(
-            f"{where} answered something that is not HTTP: is it the right port, and http or https?", kind="protocol"
-        )
+        return not_http(where)
     if isinstance(err, TimeoutError) or "TimeoutException" in names:
         return OutgoingError(f"{where} did not answer in time.", kind="timeout")
     return None

@@ -25,6 +25,8 @@ from shared.outgoing.tls import tls_key
 if TYPE_CHECKING:
     import aiohttp
 
+    from shared.outgoing.busy import BusyTargets
+
 __all__ = ["OutgoingAnswer", "OutgoingError", "OutgoingHttp"]
 
 MAX_TLS_CHOICES = 64
@@ -34,6 +36,9 @@ REUSE_SECONDS = 5.0
 """A connection is kept only for an origin that is asked more often than this. A thousand ovens polled every ten
 seconds would otherwise hold a thousand idle sockets."""
 MAX_BUSY_ORIGINS = 256
+MAX_CHECKED_URLS = 1_024
+"""So many URLs are remembered as checked: what they say does not change. Names are looked up and vetted at every
+connect all the same."""
 
 
 class OutgoingHttp:
@@ -46,6 +51,8 @@ class OutgoingHttp:
         self._active: dict[str, int] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._busy = _BusyOrigins()
+        self._busy_targets: BusyTargets | None = None
+        self._checked: dict[str, Target] = {}
 
     def client(self, *, verify: bool = True, ca_pem: str | None = None) -> httpx.AsyncClient:
         """httpx over the pool, one per TLS choice. Do not close it, do not keep it: ask again.
@@ -95,17 +102,21 @@ class OutgoingHttp:
         Raises:
             OutgoingError: no answer; ``kind`` and a sentence say why.
         """
+        target = self._check(url)
+        keep = self._busy.note(target.origin) and not once
+        prepared = _headers(headers, target, keep=keep)
+        if keep and target.scheme == "http":
+            answer = await self._send_busy(method, target, prepared, content, timeout_seconds, max_answer_bytes)
+            if answer is not None:
+                return answer
         from shared.outgoing.exchange import exchange
 
         try:
-            target = self.targets.check_url(url, field="url", allow_userinfo=True)
             key = tls_key(verify, ca_pem)
             key = f"{key} once" if once else key
             session = self._session(key, verify, ca_pem, once=once)
         except InvalidInput as err:
             raise OutgoingError(err.detail, kind="unsafe") from err
-        keep = self._busy.note(target.origin) and not once
-        prepared = _headers(headers, target, keep=keep)
         self._active[key] = self._active.get(key, 0) + 1
         try:
             return await exchange(
@@ -120,12 +131,39 @@ class OutgoingHttp:
             await client.aclose()
         for session in self._sessions.values():
             await session.close()
+        if self._busy_targets is not None:
+            await self._busy_targets.close()
         for task in tuple(self._closing):
             await task
         self._clients.clear()
         self._sessions.clear()
         # TLS transports finish closing in a later turn of the loop.
         await asyncio.sleep(0)
+
+    def _check(self, url: str) -> Target:
+        target = self._checked.get(url)
+        if target is None:
+            try:
+                target = self.targets.check_url(url, field="url", allow_userinfo=True)
+            except InvalidInput as err:
+                raise OutgoingError(err.detail, kind="unsafe") from err
+            if len(self._checked) >= MAX_CHECKED_URLS:
+                self._checked.clear()
+            self._checked[url] = target
+        return target
+
+    async def _send_busy(
+        self, method: str, target: Target, headers: dict[str, str], content: bytes, seconds: float, most: int
+    ) -> OutgoingAnswer | None:
+        """Over the pool for busy targets; ``None``: this one must go the other way."""
+        if self._busy_targets is None:
+            from shared.outgoing.busy import BusyTargets
+
+            self._busy_targets = BusyTargets(self.targets)
+        url = self._busy_targets.url(target)
+        if url is None:
+            return None
+        return await self._busy_targets.exchange(method, target, url, headers, content, seconds, most)
 
     def _session(self, key: str, verify: bool, ca_pem: str | None, *, once: bool = False) -> aiohttp.ClientSession:
         session = self._sessions.pop(key, None)

@@ -40,6 +40,7 @@ FLOORS = {
 HEAVY = (
     "aiohttp",
     "httpx_aiohttp",
+    "pyreqwest",
     "cryptography",
     "azure.cosmos",
     "azure.servicebus",

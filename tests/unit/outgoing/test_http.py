@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import InvalidInput
+from shared.outgoing import busy as busy_module
 from shared.outgoing import http as http_module
 from shared.outgoing.failures import explain
 from shared.outgoing.http import OutgoingError, OutgoingHttp
@@ -23,7 +24,18 @@ PLANT = TargetPolicy(allow_private=True, allow_http=True)
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[OutgoingHttp]:
+async def usual() -> AsyncIterator[OutgoingHttp]:
+    """The first request takes the one way, those that follow soon the other."""
+    made = OutgoingHttp(PLANT)
+    yield made
+    await made.close()
+
+
+@pytest.fixture(params=["seldom", "often"])
+async def http(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OutgoingHttp]:
+    """Both ways out: targets that are asked now and then, and such as are asked often from the first request on."""
+    if request.param == "often":
+        monkeypatch.setattr(http_module._BusyOrigins, "note", lambda self, origin: True)
     made = OutgoingHttp(PLANT)
     yield made
     await made.close()
@@ -115,19 +127,19 @@ async def test_a_header_with_a_line_break_goes_nowhere(http: OutgoingHttp) -> No
 
 
 async def test_busy_targets_keep_their_connection_and_quiet_ones_do_not(
-    http: OutgoingHttp, monkeypatch: pytest.MonkeyPatch
+    usual: OutgoingHttp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with peer(answer()) as there:
         for _ in range(5):
-            await http.send("POST", there.url, headers={}, content=b"", timeout_seconds=5)
+            await usual.send("POST", there.url, headers={}, content=b"", timeout_seconds=5)
         assert there.header("connection", 0) == "close"
         assert there.connections == 2, "the first is not kept, the other four share one"
         monkeypatch.setattr(http_module, "REUSE_SECONDS", -1.0)
-        await http.send("POST", there.url, headers={}, content=b"", timeout_seconds=5)
+        await usual.send("POST", there.url, headers={}, content=b"", timeout_seconds=5)
         assert there.header("connection") == "close"
 
 
-async def test_a_kept_connection_that_died_is_tried_once_more(http: OutgoingHttp) -> None:
+async def test_a_kept_connection_that_died_is_tried_once_more(usual: OutgoingHttp) -> None:
     async def dies_on_the_third(there: Peer, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> bool:
         if len(there.requests) == 3:
             return False
@@ -137,7 +149,7 @@ async def test_a_kept_connection_that_died_is_tried_once_more(http: OutgoingHttp
 
     async with peer(dies_on_the_third) as there:
         for _ in range(3):
-            got = await http.send("POST", there.url, headers={}, content=b"x", timeout_seconds=5)
+            got = await usual.send("POST", there.url, headers={}, content=b"x", timeout_seconds=5)
             assert got.status == 200
         assert len(there.requests) == 4
         assert there.connections == 3
@@ -309,7 +321,7 @@ async def test_a_packed_bomb_stays_small(http: OutgoingHttp) -> None:
 
 @pytest.mark.parametrize(
     "bomb",
-    [b"X: " + b"a" * 200_000 + b"\r\n", b"".join(b"X-%d: a\r\n" % n for n in range(5_000))],
+    [b"X: " + b"a" * 2_000_000 + b"\r\n", b"".join(b"X-%d: a\r\n" % n for n in range(5_000))],
     ids=["long", "many"],
 )
 async def test_header_bombs(http: OutgoingHttp, bomb: bytes) -> None:
@@ -411,6 +423,38 @@ async def test_the_vetted_address_is_the_one_connected_to() -> None:
         assert got.status == 200
         assert there.header("host") == f"oven.example:{there.port}"
         assert names.asked == 1
+    await http.close()
+
+
+async def test_a_busy_name_is_vetted_anew_and_only_its_vetted_address_is_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = _Names(["127.0.0.1"], ["127.0.0.1"], ["169.254.169.254"])
+    http = OutgoingHttp(TargetPolicy(allow_private=True, allow_http=True, resolve=names.resolve))
+    monkeypatch.setattr(http_module._BusyOrigins, "note", lambda self, origin: True)
+    async with peer(answer()) as there:
+        url = f"http://oven.example:{there.port}/x"
+        for _ in range(3):
+            await http.send("POST", url, headers={}, content=b"", timeout_seconds=5)
+        assert (names.asked, there.connections) == (1, 1), "looked up once, one connection for all"
+        assert there.header("host") == f"oven.example:{there.port}"
+        monkeypatch.setattr(busy_module, "DNS_CACHE_SECONDS", -1.0)
+        for way in http._busy_targets._ways.values():  # type: ignore[union-attr]
+            way.vetted_until = 0
+        await http.send("POST", url, headers={}, content=b"", timeout_seconds=5)
+        assert (names.asked, there.connections) == (2, 1), "the same address: the connection stays"
+        assert (await _failure(http, url)).kind == "unsafe"
+        assert len(there.requests) == 4
+    await http.close()
+
+
+async def test_a_name_with_two_addresses_goes_where_both_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = _Names(["127.0.0.9", "127.0.0.1"])
+    http = OutgoingHttp(TargetPolicy(allow_private=True, allow_http=True, resolve=names.resolve))
+    monkeypatch.setattr(http_module._BusyOrigins, "note", lambda self, origin: True)
+    async with peer(answer()) as there:
+        got = await http.send("POST", f"http://oven.example:{there.port}/", headers={}, content=b"", timeout_seconds=5)
+        assert got.status == 200
     await http.close()
 
 
@@ -521,9 +565,9 @@ async def test_after_closing_it_can_be_used_again() -> None:
             await http.close()
 
 
-async def test_many_at_once_share_few_connections(http: OutgoingHttp) -> None:
+async def test_many_at_once_share_few_connections(usual: OutgoingHttp) -> None:
     async with peer(answer()) as there:
-        sent = [http.send("POST", there.url, headers={}, content=b"x", timeout_seconds=20) for _ in range(600)]
+        sent = [usual.send("POST", there.url, headers={}, content=b"x", timeout_seconds=20) for _ in range(600)]
         assert {got.status for got in await asyncio.gather(*sent)} == {200}
         assert there.connections <= 101
 
