@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from shared.inbox import InboundMessage
     from shared.inbox.sources import HookSource, NewHookSource
 
-__all__ = ["InboxQuery", "ListQuery", "RotateHookSource", "WantedHookSource", "message_json", "source_json"]
+__all__ = [
+    "ChangeHookSource",
+    "HookSecrets",
+    "InboxQuery",
+    "ListQuery",
+    "RotateHookSource",
+    "WantedHookSource",
+    "message_json",
+    "source_json",
+]
 
 
 class BrokerForm(BaseModel):
@@ -44,6 +53,15 @@ class BrokerForm(BaseModel):
         return {key: value for key, value in given.items() if value}
 
 
+class LoginForm(BaseModel):
+    """Basic credentials that a sender must show."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
+
+    username: str = Field(min_length=1, max_length=255, pattern="^[^:\\x00-\\x1f]+$", repr=False)
+    password: str = Field(min_length=8, max_length=1_024, repr=False)
+
+
 class WantedHookSource(BaseModel):
     """A hook source to create."""
 
@@ -51,7 +69,9 @@ class WantedHookSource(BaseModel):
 
     id: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,62}$", description="Stands in the address.")
     name: str = Field("", max_length=100)
-    kind: Literal["generic", "force_bridge_mqtt"] = Field("generic", description="What its messages lead to.")
+    kind: str = Field("generic", pattern="^[a-z0-9_]{1,40}$", description="Who sends: decides what messages lead to.")
+    options: dict[str, Any] = Field(default_factory=dict, max_length=50, description="Of its kind.")
+    credentials: LoginForm | None = Field(None, description="What its sender signs in with (Basic).")
     broker: BrokerForm | None = Field(None, description="Of `force_bridge_mqtt`: where its messages are fetched from.")
     signing_secret: str | None = Field(None, max_length=500, description="`whsec_...`, if the sender has given one.")
     generate_signing_secret: bool = Field(False, description="Make one to give to the sender; shown once.")
@@ -90,7 +110,43 @@ class WantedHookSource(BaseModel):
             identical_within_seconds=self.identical_within_seconds,
             expires_at=self.expires_at,
             broker=None if self.broker is None else self.broker.config(),
+            options=self.options,
         )
+
+
+class ChangeHookSource(BaseModel):
+    """What shall be other than it is; what is absent stays."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
+
+    name: str | None = Field(None, min_length=1, max_length=100)
+    event_name: str | None = Field(None, max_length=100, description="Empty: none.")
+    equipment_id: str | None = Field(None, pattern="^[A-Za-z0-9_-]{0,64}$", description="Empty: none.")
+    identical_within_seconds: int | None = Field(None, ge=0, le=3600)
+    options: dict[str, Any] | None = Field(None, max_length=50, description="Of its kind, whole.")
+
+    def fields(self) -> dict[str, Any]:
+        """As they are stored; `options` as they came."""
+        names = {
+            "name": "name",
+            "event_name": "eventName",
+            "equipment_id": "equipmentId",
+            "identical_within_seconds": "identicalWithinSeconds",
+            "options": "options",
+        }
+        given = self.model_dump(exclude_none=True)
+        return {names[name]: None if value == "" else value for name, value in given.items()}
+
+
+class HookSecrets(BaseModel):
+    """Other secrets for a source."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
+
+    signing_secret: str | None = Field(None, max_length=500)
+    generate_signing_secret: bool = False
+    credentials: LoginForm | None = None
+    keep_old_seconds: int = Field(3600, ge=0, le=604_800, description="How long the ones before still count.")
 
 
 class RotateHookSource(BaseModel):
@@ -130,6 +186,9 @@ def source_json(source: HookSource, now: datetime) -> dict[str, Any]:
         "name": source.name,
         "kind": source.kind,
         "signed": source.secret_ref is not None,
+        "signs_in": source.credentials_ref is not None,
+        "options": dict(source.options),
+        "old_secrets_until": _time(source.old_secrets_until),
         "event_name": source.event_name,
         "equipment_id": source.equipment_id,
         "identical_within_seconds": source.identical_within_seconds,

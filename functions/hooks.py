@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 
 from functions.endpoint import Answer, Call, endpoint, queue_worker, timer_worker
 from functions.hook_models import (
+    ChangeHookSource,
+    HookSecrets,
     InboxQuery,
     ListQuery,
     RotateHookSource,
@@ -18,6 +22,9 @@ from functions.hook_models import (
 )
 from shared.access import Role
 from shared.services import Services
+
+if TYPE_CHECKING:
+    from shared.inbox.kinds import SourceKeys
 
 bp = func.Blueprint()
 
@@ -60,20 +67,69 @@ async def fetch_notifications(past_due: bool, house: Services) -> None:
 async def create_hook_source(call: Call) -> Answer:
     """Create a source. The answer shows its address, and a generated signing secret, once."""
     wanted = call.body(WantedHookSource)
-    secret = wanted.signing_secret
-    if wanted.generate_signing_secret:
-        secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    credentials: dict[str, str] = {}
+    secret = _new_secret() if wanted.generate_signing_secret else wanted.signing_secret
+    login = None if wanted.credentials is None else wanted.credentials.model_dump()
+    options = call.services.hook_kinds.get(wanted.kind).check(wanted.options, _keys(secret, login))
+    broker_credentials: dict[str, str] = {}
     if wanted.broker is not None:
-        credentials = wanted.broker.credentials()
-        call.services.lan_notifications.check(wanted.id, wanted.broker.config(), credentials)
+        broker_credentials = wanted.broker.credentials()
+        call.services.lan_notifications.check(wanted.id, wanted.broker.config(), broker_credentials)
     source, token = await call.services.hook_sources.create(
-        wanted.wanted(), signing_secret=secret, caller=call.caller, broker_credentials=credentials
+        replace(wanted.wanted(), options=options),
+        signing_secret=secret,
+        credentials=login,
+        broker_credentials=broker_credentials,
+        caller=call.caller,
     )
     answer = {**source_json(source, call.services.clock.now()), "url": _url(call, source.id, token)}
     if wanted.generate_signing_secret:
         answer["signing_secret"] = secret
     return Answer(answer, 201, {"Location": f"{call.services.settings.base_url}/api/v1/hook-sources/{source.id}"})
+
+
+@bp.route("api/v1/hook-sources/{source}", methods=["PATCH"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def change_hook_source(call: Call) -> Answer:
+    """Change a source; its address and secrets stay."""
+    from shared.errors import InvalidInput
+
+    fields = call.body(ChangeHookSource).fields()
+    if not fields:
+        raise InvalidInput("Name at least one field to change.")
+    sources = call.services.hook_sources
+    source = await sources.get(call.route["source"])
+    if "options" in fields:
+        kind = call.services.hook_kinds.get(source.kind)
+        fields["options"] = kind.check(fields["options"], await sources.keys(source))
+    source = await sources.change(source.id, fields, caller=call.caller)
+    return Answer(source_json(source, call.services.clock.now()))
+
+
+@bp.route("api/v1/hook-sources/{source}/secrets", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def give_hook_source_secrets(call: Call) -> Answer:
+    """Give a source other secrets; the ones before count on for a while. A generated one is shown once."""
+    from shared.errors import InvalidInput
+
+    wanted = call.body(HookSecrets)
+    secret = _new_secret() if wanted.generate_signing_secret else wanted.signing_secret
+    login = None if wanted.credentials is None else wanted.credentials.model_dump()
+    if secret is None and login is None:
+        raise InvalidInput("Give a signing_secret, generate_signing_secret or credentials.", field="signing_secret")
+    sources = call.services.hook_sources
+    source = await sources.get(call.route["source"])
+    call.services.hook_kinds.get(source.kind).check(source.options, _keys(secret, login))
+    source = await sources.give_secrets(
+        source.id,
+        signing_secret=secret,
+        credentials=login,
+        keep_old_seconds=wanted.keep_old_seconds,
+        caller=call.caller,
+    )
+    answer = source_json(source, call.services.clock.now())
+    if wanted.generate_signing_secret:
+        answer["signing_secret"] = secret
+    return Answer(answer)
 
 
 @bp.route("api/v1/hook-sources", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -149,6 +205,16 @@ async def replay_inbox_message(call: Call) -> Answer:
     """Have a message handled again, as a new happening."""
     message = await call.services.inbox.replay(call.route["message_id"], actor=call.caller.actor)
     return Answer(message_json(message, whole=False), 202)
+
+
+def _new_secret() -> str:
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+def _keys(secret: str | None, login: dict[str, str] | None) -> SourceKeys:
+    from shared.inbox.kinds import SourceKeys
+
+    return SourceKeys((secret,) if secret else (), (login,) if login else ())
 
 
 def _url(call: Call, source: str, token: str) -> str:

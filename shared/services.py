@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from shared.connectors.opc_ua_application import OpcUaApplication
     from shared.equipment.registry import EquipmentRegistry
     from shared.events import EventLog
-    from shared.inbox.handling import Effect, InboundWork
+    from shared.inbox.handling import InboundWork
     from shared.inbox.hooks import Hooks
+    from shared.inbox.kinds import Kind, Kinds
     from shared.inbox.service import Inbox
     from shared.inbox.sources import HookSources
     from shared.platforms.force_bridge.lan import LanNotifications
@@ -157,17 +158,31 @@ class Services(Backends):
         """The door for what calls in."""
         from shared.inbox.hooks import Hooks
 
-        return Hooks(self.hook_sources, self.inbox, self.clock)
+        return Hooks(self.hook_sources, self.inbox, self.hook_kinds, self.clock)
+
+    @cached_property
+    def hook_kinds(self) -> Kinds:
+        """The kinds of senders that are known here, by the name a hook source has for them."""
+        from shared.inbox.kinds import Kinds
+
+        return Kinds({"generic": self._generic_kind, "force_bridge_mqtt": self._force_bridge_mqtt_kind})
+
+    def _generic_kind(self) -> Kind:
+        from shared.inbox.generic import GenericKind
+
+        return GenericKind(self.events)
+
+    def _force_bridge_mqtt_kind(self) -> Kind:
+        from shared.platforms.force_bridge.lan import NotificationKind
+
+        return NotificationKind(self.events)
 
     @cached_property
     def inbound(self) -> InboundWork:
         """What the messages in the inbox lead to."""
-        from shared.inbox.generic import GenericEffect
         from shared.inbox.handling import InboundWork
-        from shared.platforms.force_bridge.lan import KIND, NotificationEffect
 
-        effects: dict[str, Effect] = {"generic": GenericEffect(self.events), KIND: NotificationEffect(self.events)}
-        return InboundWork(self.store, self.inbox, self.hook_sources, self.clock, effects=effects)
+        return InboundWork(self.store, self.inbox, self.hook_sources, self.clock, kinds=self.hook_kinds)
 
     @cached_property
     def lan_notifications(self) -> LanNotifications:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from shared import json_text
 from shared.clock import Clock, iso, parse_iso
 from shared.errors import InvalidInput, NotFound, OvenbridgeError, PreconditionFailed
+from shared.inbox.kinds import Kinds
 from shared.inbox.model import InboundMessage, partition_of
 from shared.inbox.service import CONTAINER, QUEUE, Inbox
-from shared.inbox.sources import HookSource, HookSources
+from shared.inbox.sources import HookSources
 from shared.observability import bound
 from shared.storage import Document, DocumentStore, Equals, Increment, PatchOperation, Query, SetPath, every
 from shared.topology import topology
 from shared.tracing import mark
 
-__all__ = ["Effect", "InboundWork"]
+__all__ = ["InboundWork"]
 
 log = logging.getLogger("ovenbridge.inbox")
 
@@ -27,19 +28,6 @@ OVERDUE = timedelta(seconds=60)
 LONGEST_PAUSE = timedelta(hours=1)
 SWEPT_AT_ONCE = 500
 _WAITING = ("status", "sends", "sentAt", "correlationId", "traceparent")
-
-
-class Effect(Protocol):
-    """What messages of one kind of source lead to."""
-
-    async def handle(self, source: HookSource, message: InboundMessage) -> Mapping[str, Any]:
-        """Do it, idempotently by ``(message.id, message.replays)``; answers with what was done, for people.
-
-        Raises:
-            InvalidInput: the message cannot have an effect, now or ever.
-            OvenbridgeError: not now; it is tried again.
-        """
-        ...
 
 
 class InboundWork:
@@ -52,13 +40,13 @@ class InboundWork:
         sources: HookSources,
         clock: Clock,
         *,
-        effects: Mapping[str, Effect],
+        kinds: Kinds,
     ) -> None:
         self._store = store
         self._inbox = inbox
         self._sources = sources
         self._clock = clock
-        self._effects = effects
+        self._kinds = kinds
 
     async def handle(self, body: bytes, delivery_count: int) -> None:
         """One queue message ``{"id"}``. Safe to repeat: a message that has its effect is left alone.
@@ -93,7 +81,7 @@ class InboundWork:
     async def _give_effect(self, message: InboundMessage, *, last_try: bool) -> None:
         try:
             source = await self._sources.get(message.source)
-            effect = await self._effect_of(source).handle(source, message)
+            effect = await self._kinds.get(source.kind).handle(source, message)
         except (InvalidInput, NotFound) as error:
             await self._settle(message, "failed", reason=error.detail)
         except Exception as error:
@@ -104,12 +92,6 @@ class InboundWork:
             raise
         else:
             await self._settle(message, "handled", effect=effect)
-
-    def _effect_of(self, source: HookSource) -> Effect:
-        try:
-            return self._effects[source.kind]
-        except KeyError:
-            raise InvalidInput(f"Nothing here handles messages of the kind {source.kind}.") from None
 
     async def _settle(
         self,

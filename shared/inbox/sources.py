@@ -1,24 +1,26 @@
-"""Who may call in: hook sources, each with a secret path and, if the sender can sign, a signing secret."""
+"""Who may call in: hook sources, each with a secret path and, if the sender can sign or sign in, secrets for that.
+
+Which options and secrets a source may have is its kind's business (``kinds.py``); here they are kept.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared import json_text
 from shared.audit import AuditLog
-from shared.clock import Clock, iso, parse_iso
+from shared.clock import Clock, iso
 from shared.errors import Conflict, InvalidInput, NotFound, OvenbridgeError
-from shared.inbox.signature import decode_secret
+from shared.inbox.kinds import SourceKeys
+from shared.inbox.source import NO_HASH, HookSource, NewHookSource, token_hash
 from shared.secrets import Vault
-from shared.storage import Document, DocumentStore, Equals, Query, SetPath
+from shared.storage import Document, DocumentStore, Equals, PatchOperation, Query, SetPath, Stored
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -36,98 +38,6 @@ CACHE_FOR = timedelta(seconds=10)
 SECRET_CACHE_FOR = timedelta(minutes=10)
 CACHED = 1_000
 USE_NOTED_EVERY = timedelta(minutes=5)
-_NO_HASH = hashlib.sha256(b"").hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class NewHookSource:
-    """A source that is wanted."""
-
-    id: str
-    name: str
-    kind: str = "generic"
-    event_name: str | None = None
-    """How its events are called; absent: the source's id."""
-    equipment_id: str | None = None
-    """The machine that its events are about."""
-    identical_within_seconds: int = 0
-    """Equal bodies without a ``webhook-id`` within so many seconds are one message; 0: each is a message."""
-    expires_at: datetime | None = None
-    """From then on its address is closed, until it is rotated; ``None``: never."""
-    broker: Mapping[str, Any] | None = None
-    """Where its messages are fetched from, if they are: without secrets."""
-
-
-@dataclass(frozen=True, slots=True)
-class HookSource:
-    """Somebody who may call in."""
-
-    id: str
-    name: str
-    kind: str
-    event_name: str | None
-    equipment_id: str | None
-    identical_within_seconds: int
-    secret_ref: str | None
-    """Name of the signing secret in the vault; ``None``: the sender does not sign."""
-    token_hash: str
-    old_token_hash: str | None
-    old_token_until: datetime | None
-    created_at: datetime
-    created_by: str
-    rotated_at: datetime | None
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    """Closed by a person; rotating opens it again at a new address."""
-    last_used_at: datetime | None
-    """When its address was last used with the right token. Coarse: written at most every few minutes."""
-    broker: Mapping[str, Any] | None = None
-    """Where its messages are fetched from; ``None``: they are sent to its address."""
-    broker_ref: str | None = None
-    """Name of the broker's credentials in the vault."""
-    broker_error: str | None = None
-    """Why the last fetching failed."""
-
-    @classmethod
-    def from_document(cls, document: Document) -> HookSource:
-        """The source back from its stored form."""
-
-        def moment(name: str) -> datetime | None:
-            return parse_iso(document[name]) if document.get(name) else None
-
-        return cls(
-            id=document["id"],
-            name=document["name"],
-            kind=document["platform"],
-            event_name=document.get("eventName"),
-            equipment_id=document.get("equipmentId"),
-            identical_within_seconds=document.get("identicalWithinSeconds", 0),
-            secret_ref=document.get("secretRef"),
-            token_hash=document["tokenHash"],
-            old_token_hash=document.get("oldTokenHash"),
-            old_token_until=moment("oldTokenUntil"),
-            created_at=parse_iso(document["createdAt"]),
-            created_by=document["createdBy"],
-            rotated_at=moment("rotatedAt"),
-            expires_at=moment("expiresAt"),
-            revoked_at=moment("revokedAt"),
-            last_used_at=moment("lastUsedAt"),
-            broker=document.get("broker"),
-            broker_ref=document.get("brokerRef"),
-            broker_error=document.get("brokerError"),
-        )
-
-    def is_open(self, now: datetime) -> bool:
-        """Neither revoked nor expired."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
-
-    def opens(self, token: str, now: datetime) -> bool:
-        """Is this the token of its path, or the one before while that still counts?"""
-        given = _hash(token)
-        current = hmac.compare_digest(given, self.token_hash)
-        old_counts = self.old_token_until is not None and now < self.old_token_until
-        old = hmac.compare_digest(given, self.old_token_hash or _NO_HASH)
-        return self.is_open(now) and (current or (old and old_counts))
 
 
 class HookSources:
@@ -139,7 +49,7 @@ class HookSources:
         self._audit = audit
         self._clock = clock
         self._cache: OrderedDict[str, tuple[datetime, HookSource | None]] = OrderedDict()
-        self._keys: dict[str, tuple[datetime, bytes]] = {}
+        self._keys: dict[str, tuple[datetime, str]] = {}
         self._noted: OrderedDict[str, datetime] = OrderedDict()
         self._broker_errors: dict[str, str | None] = {}
 
@@ -147,18 +57,19 @@ class HookSources:
         self,
         wanted: NewHookSource,
         *,
-        signing_secret: str | None,
         caller: Caller,
+        signing_secret: str | None = None,
+        credentials: Mapping[str, str] | None = None,
         broker_credentials: Mapping[str, str] | None = None,
     ) -> tuple[HookSource, str]:
         """Create a source. The second value is the token of its path: shown once, stored hashed.
 
+        Its kind has checked ``wanted.options`` and the secrets.
+
         Raises:
             Conflict: there is one with this id.
-            InvalidInput: the signing secret is none, or its address would have expired already.
+            InvalidInput: its address would have expired already.
         """
-        if signing_secret is not None:
-            decode_secret(signing_secret)
         now = self._clock.now()
         _refuse_past(wanted.expires_at, now)
         token = secrets.token_urlsafe(TOKEN_BYTES)
@@ -169,9 +80,10 @@ class HookSources:
             "eventName": wanted.event_name,
             "equipmentId": wanted.equipment_id,
             "identicalWithinSeconds": wanted.identical_within_seconds,
-            # A name of its own: creating an id that exists must not touch the secret of the source that has it.
-            "secretRef": f"hook-{wanted.id}-{secrets.token_hex(4)}" if signing_secret else None,
-            "tokenHash": _hash(token),
+            "options": dict(wanted.options),
+            "secretRef": _ref(wanted.id, "secret") if signing_secret else None,
+            "credentialsRef": _ref(wanted.id, "login") if credentials else None,
+            "tokenHash": token_hash(token),
             "expiresAt": iso(wanted.expires_at) if wanted.expires_at else None,
             "createdAt": iso(now),
             "createdBy": caller.id,
@@ -179,29 +91,28 @@ class HookSources:
         if wanted.broker is not None:
             document["broker"] = dict(wanted.broker)
         if broker_credentials:
-            document["brokerRef"] = f"hook-{wanted.id}-broker-{secrets.token_hex(4)}"
+            document["brokerRef"] = _ref(wanted.id, "broker")
         async with self._recorded(wanted.id, "hook.created", caller, after=_said(document)):
-            if signing_secret is not None:
-                await self._vault.set(document["secretRef"], signing_secret)
-            if broker_credentials:
-                await self._vault.set(document["brokerRef"], json_text.dump(dict(broker_credentials)).decode())
+            await self._keep(document["secretRef"], signing_secret)
+            await self._keep(document["credentialsRef"], _packed(credentials))
+            await self._keep(document.get("brokerRef"), _packed(broker_credentials))
             try:
                 await self._store.create(CONTAINER, document)
             except Conflict as err:
-                for ref in (document["secretRef"], document.get("brokerRef")):
-                    if ref is not None:
-                        await self._vault.delete(ref)
+                await self._forget(document["secretRef"], document["credentialsRef"], document.get("brokerRef"))
                 raise Conflict(f"There is a hook source {wanted.id} already; choose another id.") from err
         self._cache.pop(wanted.id, None)
         return HookSource.from_document(document), token
 
     async def get(self, id: str) -> HookSource:
         """One source. Raises ``NotFound``."""
+        return HookSource.from_document((await self._read(id)).document)
+
+    async def _read(self, id: str) -> Stored:
         try:
-            stored = await self._store.read(CONTAINER, (id,), id)
+            return await self._store.read(CONTAINER, (id,), id)
         except NotFound as err:
             raise NotFound("There is no such hook source.") from err
-        return HookSource.from_document(stored.document)
 
     async def list(self, *, limit: int = 100, continuation: str | None = None) -> tuple[list[HookSource], str | None]:
         """A page of all sources, in no particular order."""
@@ -249,7 +160,7 @@ class HookSources:
         said = {"oldTokenUntil": until, "expiresAt": iso(expires_at) if expires_at else None}
         async with self._recorded(id, "hook.rotated", caller, after=said):
             changes = [
-                SetPath("tokenHash", _hash(token)),
+                SetPath("tokenHash", token_hash(token)),
                 SetPath("oldTokenHash", source.token_hash if keep else None),
                 SetPath("oldTokenUntil", until),
                 SetPath("rotatedAt", iso(now)),
@@ -259,6 +170,70 @@ class HookSources:
             stored = await self._store.patch(CONTAINER, (id,), id, changes)
         self._cache.pop(id, None)
         return HookSource.from_document(stored.document), token
+
+    async def change(self, id: str, fields: Mapping[str, Any], *, caller: Caller) -> HookSource:
+        """Change a source in place; its address and secrets stay.
+
+        Args:
+            id: of the source.
+            fields: of the stored form: ``name``, ``eventName``, ``equipmentId``, ``identicalWithinSeconds``,
+                ``options`` (whole, checked by its kind).
+            caller: who does it.
+
+        Raises:
+            NotFound: there is no such source.
+        """
+        stored = await self._read(id)
+        before = {name: stored.document.get(name) for name in fields}
+        async with self._recorded(id, "hook.changed", caller, before=before, after=dict(fields)):
+            changes = [SetPath(name, value) for name, value in fields.items()]
+            stored = await self._store.patch(CONTAINER, (id,), id, changes)
+        self._cache.pop(id, None)
+        return HookSource.from_document(stored.document)
+
+    async def give_secrets(
+        self,
+        id: str,
+        *,
+        signing_secret: str | None,
+        credentials: Mapping[str, str] | None,
+        keep_old_seconds: int,
+        caller: Caller,
+    ) -> HookSource:
+        """Give a source other secrets; those before them count on for a while.
+
+        ``None`` leaves that one as it is. Its kind has checked them.
+
+        Raises:
+            NotFound: there is no such source.
+        """
+        source = await self.get(id)
+        until = iso(self._clock.now() + timedelta(seconds=keep_old_seconds)) if keep_old_seconds else None
+        changes: list[PatchOperation] = [SetPath("oldSecretsUntil", until)]
+        given: list[tuple[str, str]] = []
+        for name, secret, ref in (
+            ("secret", signing_secret, source.secret_ref),
+            ("credentials", _packed(credentials), source.credentials_ref),
+        ):
+            if secret is None:
+                continue
+            new = _ref(id, name)
+            given.append((new, secret))
+            changes += [
+                SetPath(f"{name}Ref", new),
+                SetPath(f"old{name.capitalize()}Ref", ref if keep_old_seconds else None),
+            ]
+        said = {"oldSecretsUntil": until, "signing": signing_secret is not None, "credentials": credentials is not None}
+        async with self._recorded(id, "hook.secrets_changed", caller, after=said):
+            for ref, secret in given:
+                await self._vault.set(ref, secret)
+            stored = await self._store.patch(CONTAINER, (id,), id, changes)
+            now = HookSource.from_document(stored.document)
+            kept = {now.secret_ref, now.credentials_ref, now.old_secret_ref, now.old_credentials_ref}
+            was = (source.secret_ref, source.credentials_ref, source.old_secret_ref, source.old_credentials_ref)
+            await self._forget(*(ref for ref in was if ref not in kept))
+        self._cache.pop(id, None)
+        return now
 
     async def revoke(self, id: str, *, caller: Caller) -> HookSource:
         """Close its address: at once here, within seconds elsewhere. Doing it twice is no error.
@@ -280,11 +255,8 @@ class HookSources:
         source = await self.get(id)
         async with self._recorded(id, "hook.deleted", caller, before={"name": source.name, "kind": source.kind}):
             await self._store.delete(CONTAINER, (id,), id)
-            if source.secret_ref is not None:
-                await self._vault.delete(source.secret_ref)
-                self._keys.pop(source.secret_ref, None)
-            if source.broker_ref is not None:
-                await self._vault.delete(source.broker_ref)
+            await self._forget(source.secret_ref, source.credentials_ref, source.broker_ref)
+            await self._forget(source.old_secret_ref, source.old_credentials_ref)
         self._cache.pop(id, None)
 
     async def admit(self, id: str, token: str) -> HookSource | None:
@@ -295,25 +267,41 @@ class HookSources:
             known = await self._look_up(id, now)
         source = known[1]
         if source is None:
-            hmac.compare_digest(_hash(token), _NO_HASH)
+            hmac.compare_digest(token_hash(token), NO_HASH)
             return None
         if not source.opens(token, now):
             return None
         await self._note_use(source, now)
         return source
 
-    async def signing_key(self, source: HookSource) -> bytes | None:
-        """The key its sender signs with. Raises ``Unavailable`` when the vault is away: the sender tries again."""
-        if source.secret_ref is None:
-            return None
+    async def keys(self, source: HookSource) -> SourceKeys:
+        """What its sender signs or signs in with. Raises ``Unavailable`` when the vault is away: it tries again."""
         now = self._clock.now()
-        known = self._keys.get(source.secret_ref)
+        old_counts = source.old_secrets_until is not None and now < source.old_secrets_until
+        signing = (source.secret_ref, source.old_secret_ref if old_counts else None)
+        logins = (source.credentials_ref, source.old_credentials_ref if old_counts else None)
+        return SourceKeys(
+            tuple([await self._secret(ref, now) for ref in signing if ref is not None]),
+            tuple([json_text.load(await self._secret(ref, now)) for ref in logins if ref is not None]),
+        )
+
+    async def _secret(self, ref: str, now: datetime) -> str:
+        known = self._keys.get(ref)
         if known is None or now - known[0] >= SECRET_CACHE_FOR:
-            secret = await self._vault.get(source.secret_ref)
+            secret = await self._vault.get(ref)
             if len(self._keys) >= CACHED:
                 self._keys.clear()
-            known = self._keys[source.secret_ref] = (now, decode_secret(secret.value))
+            known = self._keys[ref] = (now, secret.value)
         return known[1]
+
+    async def _keep(self, ref: str | None, secret: str | None) -> None:
+        if ref is not None and secret is not None:
+            await self._vault.set(ref, secret)
+
+    async def _forget(self, *refs: str | None) -> None:
+        for ref in filter(None, refs):
+            await self._vault.delete(ref)
+            self._keys.pop(ref, None)
 
     async def _note_use(self, source: HookSource, now: datetime) -> None:
         last = max(filter(None, (source.last_used_at, self._noted.get(source.id))), default=None)
@@ -352,11 +340,16 @@ def _refuse_past(expires_at: datetime | None, now: datetime) -> None:
         raise InvalidInput("It would have expired already; give a time to come, or none.", field="expires_at")
 
 
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+def _ref(id: str, what: str) -> str:
+    """A name of its own: creating an id that exists must not touch the secrets of the source that has it."""
+    return f"hook-{id}-{what}-{secrets.token_hex(4)}"
+
+
+def _packed(credentials: Mapping[str, str] | None) -> str | None:
+    return json_text.dump(dict(credentials)).decode() if credentials else None
 
 
 def _said(document: Document) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if key not in ("tokenHash", "secretRef", "brokerRef")} | {
+    return {key: value for key, value in document.items() if key != "tokenHash" and not key.endswith("Ref")} | {
         "signed": document["secretRef"] is not None
     }

@@ -27,6 +27,7 @@ from shared.errors import DeviceAuthenticationError, DeviceError, FieldProblem, 
 from shared.events import Event, EventLog
 from shared.events.catalogue import EXTERNAL, NONE
 from shared.ids import digest_id
+from shared.inbox.kinds import Look, SourceKeys
 from shared.inbox.model import InboundMessage
 from shared.inbox.service import Inbox
 from shared.inbox.sources import HookSource, HookSources
@@ -35,7 +36,7 @@ from shared.outgoing.targets import TargetPolicy
 if TYPE_CHECKING:
     from shared.connectors.mqtt_session import Arrival
 
-__all__ = ["KIND", "LanNotifications", "NotificationEffect", "same_notification"]
+__all__ = ["KIND", "LanNotifications", "NotificationKind", "same_notification"]
 
 log = logging.getLogger("ovenbridge.force_bridge")
 
@@ -170,11 +171,27 @@ class LanNotifications:
         return worked_out
 
 
-class NotificationEffect:
+class NotificationKind:
     """Publishes an ``EXTERNAL`` event that says what FORCE Bridge said."""
 
     def __init__(self, events: EventLog) -> None:
         self._events = events
+
+    def check(self, options: Mapping[str, Any], keys: SourceKeys) -> dict[str, Any]:
+        """Everything stands in ``broker``."""
+        if options:
+            raise InvalidInput(f"The kind {KIND} has no options; see `broker`.", field=f"options.{next(iter(options))}")
+        if keys.signing or keys.credentials:
+            raise InvalidInput(
+                f"Messages of the kind {KIND} are fetched: user name and password stand in `broker`.",
+                field="signing_secret" if keys.signing else "credentials",
+            )
+        return {}
+
+    def look(self, source: HookSource, keys: SourceKeys, raw: bytes, headers: Mapping[str, str], now: datetime) -> Look:
+        """The same by what makes a notification the same one."""
+        key, event = same_notification(raw)
+        return Look("unsigned", event=event, dedupe_key=key, equipment_id=source.equipment_id)
 
     async def handle(self, source: HookSource, message: InboundMessage) -> dict[str, Any]:
         """Idempotent: the event's id follows from the message (and how often a person had it replayed).

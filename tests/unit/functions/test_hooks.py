@@ -174,6 +174,44 @@ async def test_deletion(api: Api, house: Services) -> None:
     assert actions == ["hook.deleted", "hook.created"]
 
 
+async def test_a_source_is_changed_in_place(api: Api) -> None:
+    made = await create(api, name="Press 1", event_name="PRESS_DONE")
+    wanted = {"name": "Press, hall 2", "event_name": "", "identical_within_seconds": 5}
+    changed = await api.patch("/api/v1/hook-sources/press", json=wanted)
+    assert changed.status == 200, changed.body
+    assert {k: changed.json()[k] for k in wanted} == wanted | {"event_name": None}
+    assert (await api.post(path(made), json={})).status == 202, "its address stays"
+    entry = (await api.get("/api/v1/audit?stream=hook:press")).json()["entries"][0]
+    assert (entry["action"], entry["before"]["name"]) == ("hook.changed", "Press 1")
+    nothing = await api.patch("/api/v1/hook-sources/press", json={})
+    assert nothing.status == 400
+    unknown = await api.patch("/api/v1/hook-sources/press", json={"options": {"x": 1}})
+    assert (unknown.status, unknown.json()["problems"][0]["field"]) == (400, "options.x")
+    assert (await api.patch("/api/v1/hook-sources/other", json={"name": "x"})).status == 404
+
+
+async def test_the_secret_before_counts_on_for_a_while(api: Api, house: Services, clock: ManualClock) -> None:
+    made = await create(api, generate_signing_secret=True)
+    old, raw = made["signing_secret"], b"{}"
+    wanted = {"generate_signing_secret": True, "keep_old_seconds": 600}
+    for _ in range(2):
+        before = old
+        given = await api.post("/api/v1/hook-sources/press/secrets", json=wanted)
+        assert given.status == 200, given.body
+        new = given.json()["signing_secret"]
+        assert given.json()["old_secrets_until"] == "2026-11-21T10:10:00.000Z"
+        for number, secret in enumerate((before, new)):
+            headers = signed(secret, raw, clock, f"msg_{secret[-6:]}_{number}")
+            assert (await api.post(path(made), body=raw, headers=headers)).status == 202
+        old = new
+    assert len(await house.vault.list()) == 2, "what no longer counts is forgotten"
+    clock.advance(601)
+    assert (await api.post(path(made), body=raw, headers=signed(before, raw, clock))).status == 401
+    assert (await api.post(path(made), body=raw, headers=signed(old, raw, clock))).status == 202
+    assert old not in (await api.get("/api/v1/audit?stream=hook:press")).body.decode()
+    assert (await api.post("/api/v1/hook-sources/press/secrets", json={})).status == 400
+
+
 async def test_an_id_that_exists_stays_as_it_is(api: Api, clock: ManualClock) -> None:
     made = await create(api, generate_signing_secret=True)
     again = await api.post("/api/v1/hook-sources", json={"id": "press", "generate_signing_secret": True})

@@ -14,8 +14,9 @@ from shared.audit import AuditLog
 from shared.clock import ManualClock
 from shared.errors import Conflict, InvalidInput, NotFound, OvenbridgeError, Unavailable
 from shared.events import Event, EventLog
-from shared.inbox.generic import GenericEffect
-from shared.inbox.handling import Effect, InboundWork
+from shared.inbox.generic import GenericKind
+from shared.inbox.handling import InboundWork
+from shared.inbox.kinds import Kind, Kinds
 from shared.inbox.model import InboundMessage, kept_headers, partition_of
 from shared.inbox.service import Accepted, Inbox, InboxFilter
 from shared.inbox.sources import HookSource, NewHookSource
@@ -44,11 +45,13 @@ def listener() -> Listener:
 
 @pytest.fixture
 def work(house: Services, listener: Listener) -> InboundWork:
-    return worker(house, GenericEffect(EventLog(house.store, house.clock, (listener,))))
+    return worker(house, GenericKind(EventLog(house.store, house.clock, (listener,))))
 
 
-def worker(house: Services, effect: Effect) -> InboundWork:
-    return InboundWork(house.store, house.inbox, house.hook_sources, house.clock, effects={"generic": effect})
+def worker(house: Services, effect: Kind) -> InboundWork:
+    return InboundWork(
+        house.store, house.inbox, house.hook_sources, house.clock, kinds=Kinds({"generic": lambda: effect})
+    )
 
 
 async def source(house: Services, **more: Any) -> None:
@@ -301,7 +304,7 @@ def test_a_foreign_id_is_not_found(id: str) -> None:
         partition_of(id)
 
 
-class Fails:
+class Fails(GenericKind):
     """An effect that never works."""
 
     def __init__(self, error: OvenbridgeError) -> None:
