@@ -73,6 +73,7 @@ async def configure_iot(call: Call) -> Answer:
         "message": _saved(tested),
         "equipment_id": equipment_id,
         "connection_test_result": None if tested is None else test_body(tested),
+        **_unverified(equipment.protocol),
     }
     return Answer(body, headers={"ETag": f'"{etag}"'})
 
@@ -92,8 +93,11 @@ async def test_connection(call: Call) -> Answer:
     from shared.equipment import IotConnectionConfig
 
     house, equipment_id = call.services, call.route["equipment_id"]
+    protocol: str | None
     if call.raw.strip() not in (b"", b"{}"):
-        tested = await _test_proposed(call, equipment_id, call.body(IotConnectionConfig))
+        config = call.body(IotConnectionConfig)
+        protocol = config.protocol
+        tested = await _test_proposed(call, equipment_id, config)
     else:
         equipment, _ = await house.equipment.get(equipment_id)
         if equipment.protocol is None:
@@ -101,10 +105,11 @@ async def test_connection(call: Call) -> Answer:
                 f"{equipment.name} has no IoT configuration yet: POST one to .../{equipment_id}/iot-config, or put one "
                 "into the body of this call to test it before saving."
             )
+        protocol = equipment.protocol
         tested = await _test_stored(call, equipment)
         # What is not saved says nothing about the machine's connection, so only this is logged.
         await house.health.note_test(equipment_id, tested)
-    return Answer({"equipment_id": equipment_id, **test_body(tested)})
+    return Answer({"equipment_id": equipment_id, **test_body(tested), **_unverified(protocol)})
 
 
 @bp.route("api/v1/equipment/{equipment_id}/capabilities", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -179,7 +184,16 @@ def _body(equipment: Equipment, found: Capabilities, source: str, as_of: str | N
         "signals": list(found.signals),
         "source": source,
         "as_of": as_of,
+        **_unverified(equipment.protocol),
     }
+
+
+def _unverified(protocol: str | None) -> dict[str, str]:
+    """What nobody has run against the real thing is called so, wherever it is configured."""
+    from shared.connectors.profiles import profile_of
+
+    profile = profile_of(protocol or "")
+    return {} if profile is None or profile.verified else {"unverified": profile.note}
 
 
 async def _tried(call: Call, test: Awaitable[ConnectionTest]) -> ConnectionTest:

@@ -31,6 +31,7 @@ from shared.collection.measured import note_lag, note_read
 from shared.collection.schedule import Batch, Lane, Poll, batches, due_between, from_ms, to_ms, window
 from shared.collection.stats import PollStats
 from shared.collection.status import ConnectionStatus, failed
+from shared.collection.together import phase_name
 from shared.messaging import Outgoing, Queue
 from shared.metrics import POLLS_PLANNED, POLLS_SKIPPED
 from shared.observability import correlation_id
@@ -105,7 +106,7 @@ class Polling:
         steady: list[Poll] = []
         failing: list[tuple[datetime, Poll]] = []
         for device in devices:
-            due = due_between(device.id, device.poll_interval_seconds, start, end)
+            due = due_between(phase_name(device), device.poll_interval_seconds, start, end)
             if due is None:
                 continue
             trouble = troubled.get(device.id)

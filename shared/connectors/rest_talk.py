@@ -99,8 +99,7 @@ class RestTalk:
 
 def _joined(answer: OutgoingAnswer, name: str) -> str | None:
     """All headers of this name as one (RFC 9110 section 5.3)."""
+    if name not in answer.headers:
+        return None
     every = getattr(answer.headers, "getall", None)
-    if every is None:
-        return answer.headers.get(name)
-    found: list[str] = every(name, [])
-    return ", ".join(found) or None
+    return answer.headers[name] if every is None else ", ".join(every(name))
