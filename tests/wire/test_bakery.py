@@ -27,5 +27,7 @@ async def test_the_bakery_bakes_over_azure(tmp_path: Path) -> None:
     output, _ = await asyncio.wait_for(process.communicate(), 150)
     assert process.returncode == 0, output.decode()
     assert "All 5 ovens are connected." in output.decode()
+    assert "devices of the plant are read by the relay." in output.decode()
     assert not (tmp_path / "ovenbridge.db").exists(), "nothing is kept in the embedded store"
     assert not (tmp_path / "vault").exists()
+    assert (tmp_path / "plant" / "relay" / "relay" / "spool.db").exists(), "the relay has a disk of its own"
