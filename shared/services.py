@@ -7,7 +7,7 @@ they are needed. Handlers call :func:`services`; tests put their own in place wi
 from __future__ import annotations
 
 import logging
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from shared.backends import Backends
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from shared.relay.hub_registry import Relays
     from shared.relay.plant_relay import PlantRelay
     from shared.telemetry.readings import Readings
+    from shared.work.batches import Batches
+    from shared.work.batches_import import BatchImport
     from shared.work.tasks import Tasks
 
 __all__ = ["Services", "services", "use"]
@@ -312,6 +314,40 @@ class Services(Backends):
         from shared.work.tasks import Tasks
 
         return Tasks(self.store, self.equipment, self.events, self.audit, self.clock, base_url=self.settings.base_url)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """What was baked."""
+        from shared.work.batches import Batches
+
+        return Batches(
+            self.store,
+            self.equipment,
+            self.events,
+            self.audit,
+            self.clock,
+            base_url=self.settings.base_url,
+            retention_days=self.settings.batches_retention_days,
+        )
+
+    @cached_property
+    def batch_import(self) -> BatchImport:
+        """What vendors document of it."""
+        from shared.collection.batch_imports import note_batch_import
+        from shared.connectors.oauth import TokenCache
+        from shared.connectors.rational_haccp import RationalHaccp
+        from shared.work.batches_import import BatchImport
+        from shared.work.batches_import_state import ImportMarks
+
+        return BatchImport(
+            self.batches,
+            ImportMarks(self.store),
+            self.equipment,
+            RationalHaccp(self.http, self.clock, TokenCache(self.clock)),
+            self.targets,
+            self.clock,
+            noted=partial(note_batch_import, self.store),
+        )
 
     # Floor 5 -----------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,15 @@ CONTAINER = "connectionLogs"
 LONGEST_DAYS = 100
 """The store's limit of values in one ``In``; retention is shorter."""
 
-EventType = Literal["connected", "connection_lost", "poll_failed", "connection_test", "hourly_summary"]
+EventType = Literal[
+    "connected",
+    "connection_lost",
+    "poll_failed",
+    "connection_test",
+    "hourly_summary",
+    "batch_import_failed",
+    "batch_import_restored",
+]
 
 
 @dataclass(frozen=True, slots=True)
