@@ -1,4 +1,4 @@
-"""Whoever may send to the queue cannot speak for a relay: what it did not sign is given up, counted, told once a day."""
+"""Whoever may send to the queue speaks for no relay: what it did not sign is given up, counted, told once a day."""
 
 from __future__ import annotations
 
