@@ -106,6 +106,33 @@ async def delete_alert_rule(call: Call) -> Answer:
     return Answer(status=204)
 
 
+class Rehearsal(BaseModel):
+    """How a response is tried out."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    equipment_id: MachineId | None = Field(None, description="Of which machine; needed for a profile's rule.")
+    send: bool = Field(False, strict=True, description="Make the call, marked with `X-Ovenbridge-Test: true`.")
+
+
+@bp.route("api/v1/alert-rules/{rule_id}/responses/{name}/test", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER)
+async def test_alert_response(call: Call) -> Answer:
+    """Say what a response would do, without doing it; a call may be sent as a marked test."""
+    from shared.alerts.rules import split_rule_id
+
+    asked = call.body(Rehearsal) if call.raw else Rehearsal(equipment_id=None, send=False)
+    scope, rule_id = split_rule_id(call.route["rule_id"])
+    if scope.startswith("profile:") and asked.equipment_id is None:
+        raise InvalidInput("The rule is a profile's: say for which machine.", field="equipment_id")
+    if not scope.startswith("profile:") and asked.equipment_id not in (None, scope):
+        raise InvalidInput(f"The rule is one of {scope} alone; leave equipment_id out.", field="equipment_id")
+    machine = await _machine(call, asked.equipment_id or scope)
+    rule = (await call.services.alert_rules.get(scope, rule_id, machine.profile)).rule
+    rehearsal = call.services.responding.rehearsal
+    return Answer(await rehearsal.rehearse(rule, call.route["name"], machine, send=asked.send, caller=call.caller))
+
+
 @bp.route("api/v1/alert-rule-presets", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 @endpoint(Role.VIEWER)
 async def list_alert_rule_presets(call: Call) -> Answer:

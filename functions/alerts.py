@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from functions.endpoint import Answer, Call, UtcTime, endpoint, timer_worker
+from functions.endpoint import Answer, Call, UtcTime, endpoint, queue_worker, timer_worker
 from shared.access import Role
 from shared.services import Services
 
@@ -144,7 +144,7 @@ async def list_iot_alerts(call: Call) -> Answer:
 @endpoint(Role.VIEWER)
 async def get_alert(call: Call) -> Answer:
     """One alert with all that an auditor needs."""
-    return _details(call, await call.services.alerts.get(call.route["alert_id"]))
+    return await _details(call, await call.services.alerts.get(call.route["alert_id"]))
 
 
 @bp.route("api/v1/alerts/{alert_id}/acknowledge", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -153,7 +153,7 @@ async def acknowledge_alert(call: Call) -> Answer:
     """Somebody has seen it. Twice keeps the first."""
     comment = _remark(call)
     alerts = call.services.alerts
-    return _details(call, await alerts.acknowledge(call.route["alert_id"], caller=call.caller, comment=comment))
+    return await _details(call, await alerts.acknowledge(call.route["alert_id"], caller=call.caller, comment=comment))
 
 
 @bp.route("api/v1/alerts/{alert_id}/resolve", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -162,7 +162,7 @@ async def resolve_alert(call: Call) -> Answer:
     """Somebody closes it, although its condition may go on."""
     comment = _remark(call)
     alerts = call.services.alerts
-    return _details(call, await alerts.resolve(call.route["alert_id"], caller=call.caller, comment=comment))
+    return await _details(call, await alerts.resolve(call.route["alert_id"], caller=call.caller, comment=comment))
 
 
 @bp.route("api/v1/alerts/{alert_id}/shelve", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -173,7 +173,7 @@ async def shelve_alert(call: Call) -> Answer:
     alert = await call.services.alerts.shelve(
         call.route["alert_id"], minutes=asked.minutes, caller=call.caller, comment=asked.comment
     )
-    return _details(call, alert)
+    return await _details(call, alert)
 
 
 @bp.route("api/v1/alerts/{alert_id}/unshelve", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -182,7 +182,7 @@ async def unshelve_alert(call: Call) -> Answer:
     """End the silence now."""
     comment = _remark(call)
     alerts = call.services.alerts
-    return _details(call, await alerts.unshelve(call.route["alert_id"], caller=call.caller, comment=comment))
+    return await _details(call, await alerts.unshelve(call.route["alert_id"], caller=call.caller, comment=comment))
 
 
 @bp.route("api/v1/alerts/{alert_id}/comment", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -191,7 +191,7 @@ async def comment_alert(call: Call) -> Answer:
     """Add a remark."""
     comment = call.body(Comment).comment
     alerts = call.services.alerts
-    return _details(call, await alerts.comment(call.route["alert_id"], caller=call.caller, comment=comment))
+    return await _details(call, await alerts.comment(call.route["alert_id"], caller=call.caller, comment=comment))
 
 
 @bp.timer_trigger(schedule="*/10 * * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)
@@ -201,7 +201,22 @@ async def watch_alerts(past_due: bool, house: Services) -> None:
     await house.alerts.watch(await house.equipment.watched())
 
 
-def _details(call: Call, alert: dict[str, Any]) -> Answer:
+@bp.service_bus_queue_trigger(arg_name="msg", queue_name="alert-responses", connection="ServiceBusConnection")
+@queue_worker
+async def respond_to_alert(body: bytes, delivery_count: int, house: Services) -> None:
+    """Do what a rule wants done about its alert."""
+    await house.responding.work.handle(body)
+
+
+@bp.timer_trigger(schedule="45 * * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)
+@timer_worker
+async def sweep_alert_responses(past_due: bool, house: Services) -> None:
+    """Every minute: wake responses whose message got lost."""
+    await house.responding.work.sweep()
+
+
+async def _details(call: Call, alert: dict[str, Any]) -> Answer:
     from shared.alerts.view import alert_details
 
-    return Answer(alert_details(alert, call.services.clock.now()))
+    shown = alert_details(alert, call.services.clock.now())
+    return Answer({**shown, "responses": await call.services.responding.work.of_alert(shown["id"])})

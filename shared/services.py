@@ -14,11 +14,7 @@ from shared.backends import Backends
 
 if TYPE_CHECKING:
     from shared.access.identify import Access
-    from shared.alerts.response_acts import Acts
-    from shared.alerts.response_checks import ResponseChecks
     from shared.alerts.response_planning import ResponsePlanning
-    from shared.alerts.response_rehearsal import ResponseRehearsal
-    from shared.alerts.response_work import ResponseWork
     from shared.alerts.rules import AlertRules
     from shared.alerts.service import Alerts
     from shared.audit.anchoring import Anchoring
@@ -31,6 +27,7 @@ if TYPE_CHECKING:
     from shared.collection.health import ConnectionHealth
     from shared.collection.ingest import Ingest
     from shared.collection.poll import Polling
+    from shared.collection.responding import Responding
     from shared.collection.summary import ConnectionSummary
     from shared.connectors import Connectors
     from shared.connectors.opc_ua_application import OpcUaApplication
@@ -235,7 +232,7 @@ class Services(Backends):
         """What counts as wrong."""
         from shared.alerts.rules import AlertRules
 
-        return AlertRules(self.store, self.audit, self.clock, checks=lambda: self._response_checks)
+        return AlertRules(self.store, self.audit, self.clock, checks=lambda: self.responding.checks)
 
     @cached_property
     def alerts(self) -> Alerts:
@@ -261,52 +258,11 @@ class Services(Backends):
         return ResponsePlanning(self.store, self.queue, self.alert_rules, self.equipment, self.clock)
 
     @cached_property
-    def _response_checks(self) -> ResponseChecks:
-        from shared.alerts.response_checks import ResponseChecks
-        from shared.collection.alert_writes import AlertWrites
+    def responding(self) -> Responding:
+        """Checking it, doing it, saying what would be done."""
+        from shared.collection.responding import Responding
 
-        return ResponseChecks(AlertWrites(lambda: self.control), self.targets, self.equipment.shared_credentials)
-
-    @cached_property
-    def _response_acts(self) -> Acts:
-        from shared.alerts.response_acts import Acts
-        from shared.alerts.response_call import Calls
-        from shared.collection.alert_writes import AlertWrites
-
-        calls = Calls(self.http, self.vault, self.equipment.shared_credentials)
-        return Acts(AlertWrites(lambda: self.control), calls, lambda: self.tasks, lambda: self.events)
-
-    @cached_property
-    def responses(self) -> ResponseWork:
-        """Doing it."""
-        from shared.alerts.response_work import ResponseWork
-
-        return ResponseWork(
-            self.store,
-            self.queue,
-            self.alert_rules,
-            self._response_checks,
-            self.equipment,
-            self._response_acts,
-            self.audit,
-            self.clock,
-            alerts=lambda: self.alerts,
-            events=lambda: self.events,
-        )
-
-    @cached_property
-    def response_rehearsal(self) -> ResponseRehearsal:
-        """Saying what would be done."""
-        from shared.alerts.response_rehearsal import ResponseRehearsal
-
-        return ResponseRehearsal(
-            self._response_acts,
-            self._response_checks,
-            self.responses.budget,
-            self.audit,
-            self.clock,
-            base_url=self.settings.base_url,
-        )
+        return Responding(self)
 
     @cached_property
     def tasks(self) -> Tasks:

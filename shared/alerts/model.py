@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shared.alerts.response_model import DEFAULT_COOLDOWN_SECONDS, Response
 from shared.signals import Value
 
 __all__ = [
@@ -169,6 +170,10 @@ class Rule:
     """Instead of our own sentence; may hold {equipment}, {signal}, {value}, {limit}, {unit}."""
     unit: str | None = None
     """How the limit was entered and is shown: ``C`` or ``F`` for temperatures (inside it is Celsius), else any text."""
+    responses: tuple[Response, ...] = ()
+    """What Ovenbridge does by itself about its alerts."""
+    response_cooldown_seconds: float = DEFAULT_COOLDOWN_SECONDS
+    """A response is not begun again on the same machine within this time."""
     version: int = 1
     """Counts the changes of this rule; an alert keeps the version it was raised by."""
 

@@ -14,7 +14,9 @@ _DELAYS = frozenset({"on_delay_seconds", "off_delay_seconds"})
 _GATED = frozenset({"when", "settle_seconds"})
 _LIMIT = frozenset({"signal", "limit", "unit", "deadband"}) | _DELAYS | _GATED
 
-COMMON = frozenset({"kind", "severity", "enabled", "name", "message"})
+COMMON = frozenset(
+    {"kind", "severity", "enabled", "name", "message", "responses", "response_cooldown_seconds"},
+)
 
 TAKEN: Mapping[Kind, frozenset[str]] = {
     Kind.HIGH: _LIMIT,

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from shared.alerts.conditions import EXACT
 from shared.alerts.model import ERROR_WORDS, Direction, Gate, Kind, Rule, Severity, is_temperature
 from shared.alerts.presets import PRESETS
+from shared.alerts.response_forms import ResponseForm, one_name_each
+from shared.alerts.response_model import DEFAULT_COOLDOWN_SECONDS, MAX_RESPONSES, Response
 from shared.alerts.rule_fields import TAKEN, problems_of
 from shared.alerts.units import inside, inside_difference, limit_is_difference, outside, outside_difference, unit_of
 from shared.errors import FieldProblem, InvalidInput
@@ -45,6 +47,8 @@ def _known_values(values: list[Any] | None) -> list[Any] | None:
 Values = Annotated[list[Any], Field(min_length=1, max_length=50)]
 AnyOf = Annotated[Values, BeforeValidator(_as_list), AfterValidator(_known_values)]
 MaybeAnyOf = Annotated[Values | None, BeforeValidator(_as_list), AfterValidator(_known_values)]
+
+Responses = Annotated[list[ResponseForm], Field(max_length=MAX_RESPONSES), AfterValidator(one_name_each)]
 
 
 class GateForm(BaseModel):
@@ -82,6 +86,8 @@ class RuleForm(BaseModel):
     enabled: StrictBool | None = None
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     message: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    responses: Responses | None = None
+    response_cooldown_seconds: Annotated[Number, Field(ge=0, le=DAY)] | None = None
 
 
 class NewRule(RuleForm):
@@ -168,6 +174,9 @@ def _build(kind: Kind, said: Mapping[str, Any], *, id: str, scope: str, version:
         )
         if name in said and (name in TAKEN[kind] or name in ("enabled", "name", "message"))
     }
+    known["responses"] = tuple(Response.read(response) for response in said.get("responses") or ())
+    if "response_cooldown_seconds" in said:
+        known["response_cooldown_seconds"] = said["response_cooldown_seconds"]
     if "limit" in said:
         known["limit"] = (inside_difference if limit_is_difference(kind) else inside)(float(said["limit"]), unit)
     if said.get("deadband") and "deadband" in TAKEN[kind]:
@@ -221,6 +230,18 @@ def as_written(rule: Rule) -> dict[str, Any]:
         "enabled": rule.enabled,
         "name": rule.name,
         "message": rule.message,
+        **_written_responses(rule),
+    }
+
+
+def _written_responses(rule: Rule) -> dict[str, Any]:
+    """Only where there are some: most rules have none, and every alert keeps its rule."""
+    cooldown = rule.response_cooldown_seconds
+    if not rule.responses and cooldown == DEFAULT_COOLDOWN_SECONDS:
+        return {}
+    return {
+        "responses": [response.as_written() for response in rule.responses],
+        "response_cooldown_seconds": cooldown,
     }
 
 
@@ -237,7 +258,7 @@ def _camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in tail)
 
 
-_OWN_FORM = frozenset({"scope", "gap_seconds", "when", "equals"})
+_OWN_FORM = frozenset({"scope", "gap_seconds", "when", "equals", "responses"})
 _STORED = [f for f in fields(Rule) if f.name not in _OWN_FORM]
 
 
@@ -250,6 +271,8 @@ def to_document(rule: Rule) -> dict[str, Any]:
             document[_camel(f.name)] = value
     if rule.equals:
         document["equals"] = list(rule.equals)
+    if rule.responses:
+        document["responses"] = [response.as_written() for response in rule.responses]
     if rule.when:
         document["when"] = [{"signal": g.signal, "equals": list(g.equals)} for g in rule.when]
     return document
@@ -266,6 +289,7 @@ def from_document(document: Mapping[str, Any]) -> Rule:
     return Rule(
         scope=document["equipmentId"],
         equals=tuple(document.get("equals", ())),
+        responses=tuple(Response.read(said) for said in document.get("responses", ())),
         when=tuple(Gate(g["signal"], tuple(g["equals"])) for g in document.get("when", ())),
         **known,
     )

@@ -7,7 +7,7 @@ the rule keep their history. API ids name the scope: ``{scope}:{id}``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from shared.access import Caller
 from shared.alerts.defaults import BUILT_IN_RULES, BUILTIN, resolved
 from shared.alerts.model import Rule
+from shared.alerts.response_model import Response
 from shared.alerts.rule_forms import as_written, from_document, read_form, to_document
 from shared.audit.log import AuditLog
 from shared.clock import Clock, iso
@@ -25,6 +26,7 @@ from shared.ids import new_id
 from shared.storage import DocumentStore, Query, Stored, every
 
 if TYPE_CHECKING:
+    from shared.alerts.response_checks import ResponseChecks
     from shared.equipment.model import Equipment
 
 __all__ = ["AlertRules", "Effective", "RulePage", "profile_scope", "rule_view", "split_rule_id"]
@@ -96,10 +98,18 @@ def split_rule_id(api_id: str) -> tuple[str, str]:
 class AlertRules:
     """What counts as wrong."""
 
-    def __init__(self, store: DocumentStore, audit: AuditLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: DocumentStore,
+        audit: AuditLog,
+        clock: Clock,
+        *,
+        checks: Callable[[], ResponseChecks] | None = None,
+    ) -> None:
         self._store = store
         self._audit = audit
         self._clock = clock
+        self._checks = checks
         self._known: dict[str, _Known] = {}
         self._merged: dict[str, _Merged] = {}
 
@@ -141,6 +151,7 @@ class AlertRules:
         rule = read_form(form, id=new_id(), scope=scope)
         if len(await self._scope(scope)) >= MAX_RULES:
             raise Conflict(f"{scope} has {MAX_RULES} rules already; delete some first.")
+        await self._check_responses(rule, ())
         return await self._create(rule, caller, before=None)
 
     async def change(
@@ -157,6 +168,7 @@ class AlertRules:
         if etag is not None and etag != now.etag:
             raise PreconditionFailed("The rule was changed in the meantime. Read it again, then repeat the change.")
         rule = read_form(form, id=rule_id, scope=scope, base=now.rule)
+        await self._check_responses(rule, now.rule.responses)
         if not now.own:
             return replace(await self._create(rule, caller, before=as_written(now.rule)), replaces=now.origin)
         async with self._recorded("alert_rule.changed", rule, caller, as_written(now.rule), as_written(rule)):
@@ -181,6 +193,10 @@ class AlertRules:
         async with self._recorded("alert_rule.deleted", rule, caller, as_written(rule), None):
             await self._store.delete(CONTAINER, (scope,), rule_id, etag=etag or stored_etag)
         self._forget(scope)
+
+    async def _check_responses(self, rule: Rule, known: Sequence[Response]) -> None:
+        if rule.responses and self._checks is not None:
+            await self._checks().check(rule, known)
 
     async def _create(self, rule: Rule, caller: Caller, *, before: Any) -> Effective:
         action = "alert_rule.created" if before is None else "alert_rule.changed"

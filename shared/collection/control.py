@@ -31,7 +31,7 @@ from shared.errors import (
     TooManyRequests,
     Unavailable,
 )
-from shared.signals import Quality, SignalValue
+from shared.signals import Quality, SignalValue, Value
 
 if TYPE_CHECKING:
     from shared.connectors import Connectors
@@ -103,6 +103,19 @@ class RemoteControl:
         self._through_relay = through_relay
         self._busy: set[str] = set()
         self._begun: dict[str, datetime] = {}
+
+    async def check(self, equipment_id: str, signal: str, value: Value) -> str:
+        """Whether this may be ordered, as far as is known without asking the machine; the machine's name.
+
+        Raises:
+            NotFound: no such machine.
+            Conflict: this machine, or this signal of it, is not written from here; the sentence says why.
+            InvalidInput: the value is none that may be written.
+        """
+        equipment, _ = await self._equipment.get(equipment_id)
+        _allowed(equipment)
+        writable(equipment.iot_config, signal).check(value)
+        return equipment.name
 
     async def write(
         self, equipment_id: str, order: WriteOrder, actor: Mapping[str, str], *, etag: str | None = None

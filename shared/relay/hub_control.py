@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shared.collection.reach import WriteFailed, perhaps
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, Unavailable
 from shared.relay.answers import UnreadableAnswer, read_signals
 from shared.relay.messages import CommandAnswer, CommandError, CommandKind
 from shared.signals import Reading, SignalValue, Value
@@ -45,7 +45,10 @@ class PlantReach:
 
     async def write(self, equipment: Equipment, key: str, value: Value, actor: Mapping[str, str]) -> SignalValue:
         """Give the order. Raises ``WriteFailed``, ``RelaySilent``; the sentence says whether it may be done."""
-        answer = await self._ask(equipment, "write", {"signal": key, "value": value}, actor)
+        try:
+            answer = await self._ask(equipment, "write", {"signal": key, "value": value}, actor)
+        except Unavailable as err:  # our own store: the order may stand there, and be done, while we cannot look
+            raise WriteFailed("unavailable", f"{err.detail} {perhaps(key)}") from err
         if not answer.ok:
             raise _not_written(key, _error(answer))
         try:

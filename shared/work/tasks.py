@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from shared import json_text
 from shared.access import Caller
 from shared.audit.log import AuditLog
@@ -133,7 +135,11 @@ class Tasks:
         Raises:
             InvalidInput, Unavailable.
         """
-        form = NewTask.model_validate({"id": task_id, **said})
+        try:
+            form = NewTask.model_validate({"id": task_id, **said})
+        except ValidationError as err:
+            first = err.errors(include_url=False, include_input=False, include_context=False)[0]
+            raise InvalidInput(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", field="task") from err
         try:
             stored, _ = await self.create(form, caller)
         except Conflict:
