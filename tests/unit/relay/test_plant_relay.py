@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from shared.clock import SystemClock
+from shared.clock import SystemClock, iso
+from shared.json_text import dump
+from shared.platforms.operations1.local_requests import LocalRequests
 from shared.relay.messages import Assignments, Command, CommandAnswer, Heartbeat, ReadingBatch, unpack
 from shared.relay.plant_relay import PlantRelay, RelayIdentity
 from shared.relay.plant_start import plant_relay
 from shared.relay.uplink import HubAway, HubShut
 from shared.secrets.file_vault import FileVault
 from shared.settings import Settings
+from shared.signals import Reading
 from tests.unit.relay.plant_house import Ovens, device
 
 
@@ -139,6 +142,33 @@ async def test_after_a_restart_without_the_hub_it_reads_what_it_read(house: Hous
     house.hub.away = None
     await until(lambda: len(house.hub.taken) >= taken + 2)
     assert len({reading["id"] for reading in house.hub.taken}) == len(house.hub.taken)
+
+
+async def test_a_worker_is_answered_after_a_restart_with_hub_and_machines_away(house: House) -> None:
+    profile = {"tags": {"Core": {"equipment_id": "oven-1", "signal": "temperature.cabinet"}}}
+    assigned = {"request_profiles": ({"id": "core", "profile": profile},)}
+    house.hub.assigned = house.hub.assigned.model_copy(update=assigned)
+    first = house.relay()
+    await first.keep_running()
+    await until(lambda: bool(house.hub.taken))
+    before = await first.latest.latest_value("oven-1", "temperature.cabinet")
+    await first.close()
+    house.hub.away = HubAway("It is away.")
+
+    async def silent(oven: object) -> Reading:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    house.ovens.of["oven-1"].behaviour = silent
+    second = house.relay()
+    await second.keep_running()
+    after = await second.latest.latest_value("oven-1", "temperature.cabinet")
+    assert before is not None
+    assert after is not None
+    assert iso(before[1]) <= iso(after[1]) <= iso(house.clock.now())
+    asked = {"progressId": 7, "row": {"entries": [{"interactionTags": [{"name": "Core", "archived": False}]}]}}
+    reply = await LocalRequests(second.request_profile, second.latest, house.clock).answer("core", dump(asked))
+    assert reply.body == {"Core": after[0].value}
 
 
 async def test_a_hub_that_does_not_let_it_in_is_said(house: House) -> None:
