@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "SystemClock", "compact", "day_of", "hour_of", "iso", "month_of", "parse_iso"]
+__all__ = [
+    "Clock",
+    "ManualClock",
+    "SystemClock",
+    "compact",
+    "compacted",
+    "day_of",
+    "hour_of",
+    "iso",
+    "month_of",
+    "parse_iso",
+]
 
 
 class Clock(Protocol):
@@ -65,7 +76,12 @@ def parse_iso(text: str) -> datetime:
 
 def compact(moment: datetime) -> str:
     """``20261121T103000000Z``: the form used inside ids, sortable, without characters that ids may not hold."""
-    return iso(moment).replace("-", "").replace(":", "").replace(".", "")
+    return compacted(iso(moment))
+
+
+def compacted(written: str) -> str:
+    """:func:`compact` of what :func:`iso` wrote."""
+    return written.replace("-", "").replace(":", "").replace(".", "")
 
 
 def day_of(moment: datetime) -> str:

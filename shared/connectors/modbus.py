@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from shared.clock import iso
 from shared.connectors.base import Capabilities, ConnectionTest, Connector, Setup
+from shared.connectors.deadline import Deadline
 from shared.connectors.features import capabilities_of, features_of
 from shared.connectors.mapping import canonical_key
 from shared.connectors.modbus_errors import too_late
@@ -42,6 +43,7 @@ class ModbusConnector(Connector):
     def __init__(self, setup: Setup, plan: ModbusPlan) -> None:
         self._setup = setup
         self._plan = plan
+        self._known_line: Line | None = None
 
     async def test_connection(self) -> ConnectionTest:
         """Read the values now, also of a unit that is left alone at the moment."""
@@ -102,14 +104,17 @@ class ModbusConnector(Connector):
         return Reading(self._setup.equipment_id, begun, values, quality, response_ms=round(elapsed, 3))
 
     def _line(self) -> Line:
-        return lines().of(self._plan.place.line)
+        line = self._known_line
+        if line is None or not line.serves(asyncio.get_running_loop()):
+            line = self._known_line = lines().of(self._plan.place.line)
+        return line
 
     async def _converse(self, line: Line, speak: Callable[[Talk], Awaitable[R]]) -> R:
         """Have the line for ourselves, within the deadline. Raises ``DeviceError``."""
         options = self._plan.options
         waiting = True
         try:
-            async with asyncio.timeout(options.timeout):
+            with Deadline(options.timeout):
                 await line.take()
                 waiting = False
                 try:

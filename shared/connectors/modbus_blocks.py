@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.connectors.modbus_address import Table
 from shared.connectors.modbus_decode import Decoder, decoder
+from shared.signals import SignalValue
 
 if TYPE_CHECKING:
     from shared.connectors.modbus_plan import ModbusSignal
@@ -28,8 +29,8 @@ class Block:
     start: int
     count: int
     signals: tuple[ModbusSignal, ...]
-    decoders: tuple[Decoder, ...]
-    """Of the signals, one each."""
+    takers: tuple[tuple[str, Decoder, Callable[[Any], SignalValue]], ...]
+    """Of the signals, one each: key, from registers to what stands there, from that to a value."""
 
     @property
     def span(self) -> tuple[Table, int, int]:
@@ -74,5 +75,5 @@ def _fits(waiting: Sequence[ModbusSignal], signal: ModbusSignal, max_gap: int, m
 def _block(signals: Sequence[ModbusSignal]) -> Block:
     first = signals[0].address
     end = max(one.address.end for one in signals)
-    decoders = tuple(decoder(one.address, first.start) for one in signals)
-    return Block(first.table, first.start, end - first.start, tuple(signals), decoders)
+    takers = tuple((one.key, decoder(one.address, first.start), one.value) for one in signals)
+    return Block(first.table, first.start, end - first.start, tuple(signals), takers)

@@ -68,7 +68,21 @@ def _number(address: ModbusAddress, at: int) -> Decoder:
     if count == 1:
         place = places[0]
         return lambda words: unpack(pack(words[place]))[0]
-    return (lambda words: _shortest(whole(words))) if address.type == "float32" else whole
+    return _shortened(whole) if address.type == "float32" else whole
+
+
+def _shortened(whole: Callable[[Sequence[int]], int | float]) -> Decoder:
+    """The shortest number that means the same; worked out only where it changed."""
+    last = shortest = math.nan
+
+    def short(words: Sequence[int]) -> float:
+        nonlocal last, shortest
+        found = whole(words)
+        if found != last:
+            last, shortest = found, _shortest(found)
+        return shortest
+
+    return short
 
 
 def _text(words: Sequence[int], address: ModbusAddress) -> str:

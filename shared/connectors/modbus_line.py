@@ -45,6 +45,8 @@ class Line:
         """This device answers only the first request of a connection."""
         self.suspicions = 0
         """Times it went silent in a connection and answered in a new one, one after the other."""
+        self.forgotten = False
+        """Another line stands for this name by now."""
         self._loop = loop
         self._turns = asyncio.Lock()
         self._waiting = 0
@@ -61,6 +63,10 @@ class Line:
     def now(self) -> float:
         """The loop's clock, in seconds."""
         return self._loop.time()
+
+    def serves(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Is this still the line of its name, in this loop?"""
+        return self._loop is loop and not self.forgotten
 
     @property
     def is_idle(self) -> bool:
@@ -159,9 +165,15 @@ class Lines:
         line = self._lines.get(name)
         if line is None:
             if len(self._lines) >= MOST_LINES:
-                self._lines = {key: one for key, one in self._lines.items() if not one.is_idle}
+                self._forget_idle()
             line = self._lines[name] = Line(self._loop)
         return line
+
+    def _forget_idle(self) -> None:
+        for name, line in tuple(self._lines.items()):
+            if line.is_idle:
+                line.forgotten = True
+                del self._lines[name]
 
     def close(self) -> None:
         """Close what is kept open."""

@@ -14,7 +14,7 @@ from shared.connectors.modbus_blocks import Block, blocks_of
 from shared.connectors.modbus_config import ModbusConfig, ModbusOptions
 from shared.connectors.modbus_place import Place, place_of
 from shared.connectors.profiles import Profile
-from shared.connectors.values import reader
+from shared.connectors.values import bad, reader
 from shared.errors import FieldProblem, InvalidInput
 from shared.outgoing.targets import TargetPolicy
 from shared.signals import SignalValue
@@ -45,6 +45,8 @@ class ModbusPlan:
     """In the order of the mapping."""
     blocks: tuple[Block, ...]
     options: ModbusOptions
+    pending: dict[str, SignalValue]
+    """Every signal in the order of the mapping, to be copied and filled."""
 
     @property
     def where(self) -> str:
@@ -75,6 +77,7 @@ def plan(config: Mapping[str, Any], profile: Profile, equipment_id: str, targets
         signals=signals,
         blocks=blocks_of(signals, options.max_gap, options.max_registers),
         options=options,
+        pending={signal.key: bad("it was not asked for") for signal in signals},
     )
 
 

@@ -51,7 +51,7 @@ class Talk:
             Refused: the device's own no.
             DeviceError: no answer. The unit counts as missing where that is what it means.
         """
-        connection = await self._connection()
+        connection = self._kept() or await self._opened()
         reused, handed_on = connection.requests > 0, self.requests == 0
         try:
             answer = await self._once(connection, ask)
@@ -76,7 +76,7 @@ class Talk:
         if self.plan.place.framing == "rtu":
             # RTU has no transaction numbers: a late answer must not be taken for the next one.
             await asyncio.sleep(self.plan.options.answer_timeout)
-        connection = await self._connection()
+        connection = self._kept() or await self._opened()
         try:
             answer = await self._once(connection, ask)
         except (NoAnswer, Lost) as err:
@@ -86,7 +86,8 @@ class Talk:
         return answer
 
     async def _once(self, connection: ModbusConnection, ask: Ask[R]) -> R:
-        await self._rest()
+        if (seconds := self._rest()) > 0:
+            await asyncio.sleep(seconds)
         self.requests += 1
         try:
             return await ask(connection)
@@ -105,29 +106,37 @@ class Talk:
         finally:
             self.line.used_at = self.line.now
 
-    async def _rest(self) -> None:
+    def _rest(self) -> float:
+        """Seconds until the device may be asked again."""
         options, line = self.plan.options, self.line
         until = line.used_at + options.pause_between_requests
-        health = line.units.of(self.plan.unit)
-        if health.misses and self.plan.place.framing == "rtu":
+        if self.plan.place.framing == "rtu" and (health := line.units.of(self.plan.unit)).misses:
             until = max(until, health.missed_at + options.answer_timeout)  # its late answer may still come
-        if until > line.now:
-            await asyncio.sleep(until - line.now)
+        return until - line.now
 
     def _missed(self, err: Outcome, connection: ModbusConnection) -> DeviceError:
         self.line.units.missed(self.plan.unit, self.line.now, self.clock.now())
         return ended(self.plan, err, connection.answered_as)
 
-    async def _connection(self) -> ModbusConnection:
+    def _kept(self) -> ModbusConnection | None:
+        """What is open, if it is of use; it is closed if not."""
         line = self.line
         kept = line.connection
-        if kept is not None and (
-            not kept.alive or kept.place != self.plan.place or (line.one_request_each and kept.requests)
+        if kept is None:
+            return None
+        place = self.plan.place
+        if (
+            kept.alive
+            and (kept.place is place or kept.place == place)
+            and not (line.one_request_each and kept.requests)
         ):
-            line.drop()
-        if line.connection is None:
-            line.connection = await self._open()
-        return line.connection
+            return kept
+        line.drop()
+        return None
+
+    async def _opened(self) -> ModbusConnection:
+        connection = self.line.connection = await self._open()
+        return connection
 
     async def _open(self) -> ModbusConnection:
         try:
@@ -164,7 +173,7 @@ async def read_signals(talk: Talk) -> dict[str, SignalValue]:
         DeviceError: nothing was read at all.
     """
     plan, line = talk.plan, talk.line
-    found: dict[str, SignalValue] = {}
+    found = plan.pending.copy()
     answered = False
     refusals: list[tuple[Refused, str]] = []
     waiting = deque(plan.blocks)
@@ -195,11 +204,11 @@ async def read_signals(talk: Talk) -> dict[str, SignalValue]:
             break
         else:
             answered = True
-            for signal, take in zip(block.signals, block.decoders, strict=True):
-                found[signal.key] = signal.value(take(words))
+            for key, take, value in block.takers:
+                found[key] = value(take(words))
     if not answered and refusals:
         raise refused_everything(plan, *refusals[0])
-    return {signal.key: found[signal.key] for signal in plan.signals}
+    return found
 
 
 def _reading(plan: ModbusPlan, block: Block) -> Ask[Sequence[int]]:

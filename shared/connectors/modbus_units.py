@@ -32,11 +32,15 @@ class Units:
 
     def of(self, unit: int) -> UnitHealth:
         """A unit's health; from now on it counts as one of the line."""
-        return self.seen.setdefault(unit, UnitHealth())
+        health = self.seen.get(unit)
+        if health is None:
+            health = self.seen[unit] = UnitHealth()
+        return health
 
     def blocked_seconds(self, unit: int, now: float) -> float:
         """How long it is still left alone. A unit that has the line to itself never is: it delays nobody."""
-        return max(0.0, self.of(unit).blocked_until - now) if len(self.seen) > 1 else 0.0
+        health = self.of(unit)
+        return max(0.0, health.blocked_until - now) if health.misses and len(self.seen) > 1 else 0.0
 
     def missed(self, unit: int, now: float, at: datetime) -> None:
         """It did not answer: 2 s of peace for the others, then 4, 8 ... 60."""

@@ -4,7 +4,6 @@ machine is a reading of quality bad."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -85,18 +84,30 @@ class Machine:
         self._refused: dict[str, Any] | None = None
         self._failures = 0
         self._left_behind: set[asyncio.Task[Reading | None]] = set()
+        self._on_its_way: tuple[asyncio.Future[None], Reading | None] | None = None
+        """To the disk; and what was told before it."""
 
     async def visit(self) -> float:
-        """Read it once and store what it said; how many seconds to leave it alone beyond its period (0: sound).
+        """:meth:`look`, and wait until what it said is on disk, or lost."""
+        pause = await self.look()
+        await self._landed()
+        return pause
 
-        Never raises for the machine, nor for a full disk: that the spool counts and says.
+    async def look(self) -> float:
+        """Read it once and hand what it said to the spool; how many seconds to leave it alone beyond its period (0:
+        sound).
+
+        Does not wait for the disk: the next look does, should it come before. So one reading is on its way at most, and
+        that was lost with the process while we waited, too. Never raises for the machine, nor for a full disk: that the
+        spool counts and says.
         """
         reading = await self._read_in_time()
         if reading is None:  # its queue was empty, or is stored already
             self.failing, self._failures = False, 0
             return 0.0
-        with contextlib.suppress(Unavailable):  # said and counted by the spool
-            await self._take([reading])
+        if self._on_its_way is not None:
+            await self._landed()
+        self._tell(reading)
         self.failing = failed(reading)
         if reading.error_code != AUTHENTICATION_FAILED:
             self._refused = None
@@ -138,12 +149,11 @@ class Machine:
         task = asyncio.create_task(self._read())
         deadline = self.device.timeout_seconds
         try:
-            done, _ = await asyncio.wait({task}, timeout=deadline)
-            if done:
+            if await _ends(task, deadline):
                 return self._result(task, at)
             # Not asyncio.timeout: that waits for as long as the read takes to unwind, and that is not ours.
             task.cancel()
-            done, _ = await asyncio.wait({task}, timeout=GRACE_SECONDS)
+            done = await _ends(task, GRACE_SECONDS)
         except asyncio.CancelledError:
             task.cancel()
             raise
@@ -217,7 +227,7 @@ class Machine:
                 if readings and readings[0].source == "poll":
                     return replace(readings[0], source="relay")  # the attempt itself: it failed
                 try:
-                    await self._take(readings, comes_again=True)
+                    await self._take(readings)
                 except Unavailable:  # our disk, not the machine: said by the spool; they are not acknowledged
                     return None
                 more = await connector.acknowledge()
@@ -227,7 +237,28 @@ class Machine:
 
     # Keeping -----------------------------------------------------------------------------------------------------
 
-    async def _take(self, readings: list[Reading], *, comes_again: bool = False) -> None:
+    def _tell(self, reading: Reading) -> None:
+        """Hand it to the spool, if there is something new in it."""
+        self._plant.latest.note(reading)
+        lane = self._reporting.lane(reading)
+        if lane is None:
+            return
+        self._on_its_way = self._plant.spool.leave((to_document(reading),), lane=lane), self._reporting.last
+        self._reporting.last = reading
+
+    async def _landed(self) -> None:
+        """What is on its way is on disk, or lost: then it was not told, and the next one is compared with what was."""
+        if self._on_its_way is None:
+            return
+        written, told_before = self._on_its_way
+        if not written.done():
+            await asyncio.wait({written})
+        self._on_its_way = None
+        if written.cancelled() or written.exception() is not None:  # said and counted by the spool
+            self._reporting.last = told_before
+
+    async def _take(self, readings: list[Reading]) -> None:
+        """Store what came out of a queue, which has it until then. Raises ``Unavailable``."""
         told_before = self._reporting.last
         chosen: dict[Lane, list[Document]] = {ALARM: [], HISTORY: []}
         for reading in readings:
@@ -239,7 +270,7 @@ class Machine:
         try:
             for lane, documents in chosen.items():
                 if documents:
-                    await self._plant.spool.put(documents, lane=lane, comes_again=comes_again)
+                    await self._plant.spool.put(documents, lane=lane, comes_again=True)
         except Unavailable:
             self._reporting.last = told_before
             raise
@@ -266,3 +297,22 @@ class Machine:
         self._left_behind.discard(task)
         if not task.cancelled():
             task.exception()
+
+
+async def _ends(task: asyncio.Task[Any], seconds: float) -> bool:
+    """Has it ended within so many seconds? ``asyncio.wait`` for one, in half the time."""
+    loop = asyncio.get_running_loop()
+    waiter = loop.create_future()
+
+    def wake(_: Any = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    timer = loop.call_later(seconds, wake)
+    task.add_done_callback(wake)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+        task.remove_done_callback(wake)
+    return task.done()

@@ -42,16 +42,21 @@ class Reporting:
             return ALARM if failed(reading) else HISTORY
         if failed(reading) or failed(last):
             return ALARM if failed(reading) is not failed(last) else HISTORY
-        changed = {key for key in reading.values.keys() | last.values.keys() if self._changed(key, reading, last)}
-        if any(_urgent(key, reading.values.get(key), last.values.get(key)) for key in changed):
-            return ALARM
+        now, before = reading.values, last.values
+        changed = now.keys() != before.keys()
+        for key, value in now.items():
+            old = before.get(key)
+            # Most values are the very same as the time before: connectors keep what did not change.
+            if value is not old and self._changed(key, value, old):
+                changed = True
+                if _urgent(key, value, old):
+                    return ALARM
         if changed or not self._bands or abs((reading.at - last.at).total_seconds()) >= self._silence:
             return HISTORY
         return None
 
-    def _changed(self, key: str, reading: Reading, last: Reading) -> bool:
-        now, before = reading.values.get(key), last.values.get(key)
-        if now is None or before is None:
+    def _changed(self, key: str, now: SignalValue, before: SignalValue | None) -> bool:
+        if before is None:
             return True
         if now.quality is not before.quality or now.unit != before.unit:
             return True
@@ -63,12 +68,12 @@ class Reporting:
         return now.value != before.value
 
 
-def _urgent(key: str, now: SignalValue | None, before: SignalValue | None) -> bool:
-    if now is None or before is None:
+def _urgent(key: str, now: SignalValue, before: SignalValue | None) -> bool:
+    if before is None:
         return False
     if (now.quality is Quality.BAD) is not (before.quality is Quality.BAD):
         return True
-    return key.partition(".")[0] in _ALARM_FAMILIES and not _measured(now.value)
+    return not _measured(now.value) and key.partition(".")[0] in _ALARM_FAMILIES
 
 
 def _measured(value: Any) -> bool:
@@ -76,6 +81,8 @@ def _measured(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
+    if type(value) is float:
+        return math.isfinite(value)
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -100,8 +100,10 @@ class Sampler:
         period = self._period(machine.device)
         due = loop.time() + self._chance() * min(period, SPREAD_SECONDS)
         while True:
-            due = await self._rest(machine, due)
-            pause = await machine.visit()
+            if machine.refused_credentials:
+                due = await self._rest(machine, due)
+            await asyncio.sleep(due - loop.time())
+            pause = await machine.look()
             self.stats.visits += 1
             late = loop.time() - (due + period)
             due += period
@@ -114,12 +116,10 @@ class Sampler:
                 due += max(0, math.ceil((loop.time() + pause - due) / period)) * period
 
     async def _rest(self, machine: Machine, due: float) -> float:
-        """Wait for the slot; while the machine refuses its credentials, look now and then whether it was given others.
-        The slot, or now."""
+        """While the machine refuses its credentials, look now and then whether it was given others. The slot, or now."""
         loop = asyncio.get_running_loop()
         while machine.refused_credentials and due - loop.time() > LOOK_SECONDS:
             await asyncio.sleep(LOOK_SECONDS)
             if await machine.deserves_a_look():
                 return loop.time()
-        await asyncio.sleep(due - loop.time())
         return due

@@ -158,18 +158,25 @@ class Spool:
         Raises:
             Unavailable: they are not stored, and counted as lost.
         """
-        rows = [Row(lane, doc["equipmentId"], doc["id"], doc["ts"], canonical(doc)) for doc in documents]
+        # Shielded: a caller that is cancelled must not take the readings of the others along.
+        await asyncio.shield(self.leave(documents, lane=lane, comes_again=comes_again))
+
+    def leave(
+        self, documents: Sequence[Document], *, lane: Lane = HISTORY, comes_again: bool = False
+    ) -> asyncio.Future[None]:
+        """As :meth:`put`, for those who go on meanwhile: done when they are on disk, failed with ``Unavailable`` when
+        they are lost. Others wait for the same future: it is to be looked at, never cancelled."""
         group = self._group
         if group is None:
             loop = asyncio.get_running_loop()
             group = self._group = _Group(loop.create_future())
             group.timer = loop.call_later(GATHER_SECONDS, self._write_group, group)
-        group.rows += rows
-        group.irreplaceable += 0 if comes_again else len(rows)
+        for doc in documents:
+            group.rows.append(Row(lane, doc["equipmentId"], doc["id"], doc["ts"], canonical(doc)))
+        group.irreplaceable += 0 if comes_again else len(documents)
         if len(group.rows) >= GATHER_ROWS:
             self._write_group(group)
-        # Shielded: a caller that is cancelled must not take the readings of the others along.
-        await asyncio.shield(group.written)
+        return group.written
 
     def _write_group(self, group: _Group) -> None:
         if self._group is group:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from shared.clock import compact, day_of, iso, parse_iso
+from shared.clock import compact, compacted, iso, parse_iso
 from shared.signals import WELL_KNOWN_SIGNALS, Quality, Reading, SignalValue
 from shared.storage import Document
 
@@ -25,6 +26,7 @@ def reading_id(source: str, at: datetime) -> str:
     return f"r:{compact(at)}:{source}"
 
 
+@lru_cache(maxsize=1_000)
 def unit_inside(key: str) -> str:
     """The unit that values of this signal have unless they say otherwise."""
     if key == "temperature" or key.startswith("temperature."):
@@ -39,11 +41,12 @@ def failed(reading: Reading) -> bool:
 
 def to_document(reading: Reading, *, ttl_seconds: int | None = None) -> Document:
     """The stored form. ``ttl_seconds``: where it is not the container's own."""
+    at = iso(reading.at)
     document: Document = {
-        "id": reading_id(reading.source, reading.at),
+        "id": f"r:{compacted(at)}:{reading.source}",
         "equipmentId": reading.equipment_id,
-        "day": day_of(reading.at),
-        "ts": iso(reading.at),
+        "day": at[:10],
+        "ts": at,
     }
     shared = _shared_source_time(reading)
     if reading.values:
@@ -81,12 +84,23 @@ def from_document(document: Mapping[str, Any]) -> Reading:
 
 
 def _shared_source_time(reading: Reading) -> str | None:
-    times = {value.source_time for value in reading.values.values()}
-    only = times.pop() if len(times) == 1 else None
-    return None if only is None else iso(only)
+    values = iter(reading.values.values())
+    first = next(values, None)
+    if first is None or first.source_time is None:
+        return None
+    return iso(first.source_time) if all(value.source_time == first.source_time for value in values) else None
 
 
 def _value(key: str, value: SignalValue, shared: str | None) -> dict[str, Any]:
+    if value.quality is Quality.GOOD and value.reason is None and value.raw_unit is None and _storable(value.value):
+        plain: dict[str, Any] = {"v": value.value}
+        if value.unit != unit_inside(key):
+            plain["u"] = value.unit
+        if value.raw is not None and _storable(value.raw):
+            plain["r"] = value.raw
+        if shared is None and value.source_time is not None:
+            plain["st"] = iso(value.source_time)
+        return plain
     bad = value.quality is Quality.BAD or not _storable(value.value)
     stored: dict[str, Any] = {} if bad else {"v": value.value}
     if bad:
@@ -118,7 +132,7 @@ def _read(key: str, stored: Mapping[str, Any], shared: datetime | None) -> Signa
 
 
 def _storable(value: Any) -> bool:
-    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+    return value is not None and (not isinstance(value, float) or math.isfinite(value))
 
 
 def _set(target: dict[str, Any], name: str, value: Any) -> None:

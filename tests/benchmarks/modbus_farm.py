@@ -1,7 +1,8 @@
 """Modbus devices as thin as they get: one listener on all of 127.0.0.0/8, an address for each device.
 
 ``python -m tests.benchmarks.modbus_farm [--answer-ms 20]``; says its port, then serves until its input ends.
-A device answers one request after the other, each after that time, as a PLC does.
+A device answers one request after the other, each after that time, as a PLC does. The first three registers, its
+temperatures, are others in every answer; the rest stands still, as in an oven that bakes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import cast
 
 from tests.benchmarks.wire import run_loop
 
-REGISTERS = struct.pack(">125H", *range(1_000, 1_125))
+REGISTERS = tuple(
+    struct.pack(">125H", *(1_800 + (7 * turn + at) % 16 for at in range(3)), *range(1_003, 1_125)) for turn in range(16)
+)
 
 
 class _Device(asyncio.Protocol):
@@ -23,6 +26,7 @@ class _Device(asyncio.Protocol):
         self._free_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
+        self._answers = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -35,7 +39,8 @@ class _Device(asyncio.Protocol):
             head = struct.pack(
                 ">HHHBBB", request[0] << 8 | request[1], 0, 3 + 2 * count, request[6], request[7], 2 * count
             )
-            self._send(head + REGISTERS[: 2 * count])
+            self._answers += 1
+            self._send(head + REGISTERS[self._answers % 16][: 2 * count])
 
     def _send(self, answer: bytes) -> None:
         if not self._answer_seconds:
