@@ -64,7 +64,7 @@ class Frames(asyncio.Protocol):
         self._transport.write(_REQUEST.pack(self._transaction, 0, 6, unit, function, start, count))
         timer = self._loop.call_later(seconds, self._fail, NoAnswer())
         try:
-            frame = await waiting
+            frame: bytes = await waiting
         finally:
             timer.cancel()
             self._waiting = None

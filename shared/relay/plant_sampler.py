@@ -116,7 +116,7 @@ class Sampler:
                 due += max(0, math.ceil((loop.time() + pause - due) / period)) * period
 
     async def _rest(self, machine: Machine, due: float) -> float:
-        """While the machine refuses its credentials, look now and then whether it was given others. The slot, or now."""
+        """While the machine refuses its credentials, see at times whether it was given others. The slot, or now."""
         loop = asyncio.get_running_loop()
         while machine.refused_credentials and due - loop.time() > LOOK_SECONDS:
             await asyncio.sleep(LOOK_SECONDS)

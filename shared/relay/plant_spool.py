@@ -166,14 +166,14 @@ class Spool:
     ) -> asyncio.Future[None]:
         """As :meth:`put`, for those who go on meanwhile: done when they are on disk, failed with ``Unavailable`` when
         they are lost. Others wait for the same future: it is to be looked at, never cancelled."""
+        rows = [Row(lane, doc["equipmentId"], doc["id"], doc["ts"], canonical(doc)) for doc in documents]
         group = self._group
         if group is None:
             loop = asyncio.get_running_loop()
             group = self._group = _Group(loop.create_future())
             group.timer = loop.call_later(GATHER_SECONDS, self._write_group, group)
-        for doc in documents:
-            group.rows.append(Row(lane, doc["equipmentId"], doc["id"], doc["ts"], canonical(doc)))
-        group.irreplaceable += 0 if comes_again else len(documents)
+        group.rows += rows
+        group.irreplaceable += 0 if comes_again else len(rows)
         if len(group.rows) >= GATHER_ROWS:
             self._write_group(group)
         return group.written

@@ -123,7 +123,7 @@ async def measured_relay(devices: Sequence[Device], period: float, *, warm_up: f
     failures = sum(since <= mark < until for mark in seen.failures)
     if failures:
         print(f"    {failures} failed, the last: {seen.problem[:300]}", file=sys.stderr, flush=True)
-    return _result(seen.marks.values(), failures, since, until, cpu)
+    return _result(list(seen.marks.values()), failures, since, until, cpu)
 
 
 async def measured_plain(reads: Sequence[Read], period: float, *, warm_up: float, seconds: float) -> Result:
@@ -154,8 +154,8 @@ async def measured_plain(reads: Sequence[Read], period: float, *, warm_up: float
     return _result(marks, sum(since <= mark < until for mark in failures), since, until, cpu)
 
 
-def _result(marks: Sequence[list[float]] | object, failures: int, since: float, until: float, cpu: float) -> Result:
-    counted = [[mark for mark in of_one if since <= mark < until] for of_one in marks]  # type: ignore[attr-defined]
+def _result(marks: Sequence[list[float]], failures: int, since: float, until: float, cpu: float) -> Result:
+    counted = [[mark for mark in of_one if since <= mark < until] for of_one in marks]
     gaps = sorted(after - before for of_one in counted for before, after in pairwise(of_one)) or [0.0]
     share = (cpu / (until - since), gaps[len(gaps) // 2], gaps[int(0.99 * len(gaps))], gaps[-1])
     return Result(sum(map(len, counted)), failures, until - since, *share)
