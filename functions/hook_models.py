@@ -40,6 +40,9 @@ class BrokerForm(BaseModel):
     ca_certificate: str | None = Field(None, max_length=200_000)
     verify_ssl: bool = True
     allow_plain_password: bool = False
+    relay_credential_ref: str | None = Field(
+        None, pattern="^[A-Za-z0-9-]{1,127}$", description="Name of its user and password on the relay that fetches."
+    )
     client_id: str | None = Field(None, max_length=100)
     session_expiry: int = Field(259_200, ge=60, le=2_592_000, description="Seconds.")
 
@@ -73,6 +76,9 @@ class WantedHookSource(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict, max_length=50, description="Of its kind.")
     credentials: LoginForm | None = Field(None, description="What its sender signs in with (Basic).")
     broker: BrokerForm | None = Field(None, description="Of `force_bridge_mqtt`: where its messages are fetched from.")
+    relay_id: str | None = Field(
+        None, pattern="^[a-z0-9][a-z0-9-]{0,39}$", description="The relay on whose network they come in."
+    )
     signing_secret: str | None = Field(None, max_length=500, description="`whsec_...`, if the sender has given one.")
     generate_signing_secret: bool = Field(False, description="Make one to give to the sender; shown once.")
     event_name: str | None = Field(None, min_length=1, max_length=100)
@@ -93,6 +99,15 @@ class WantedHookSource(BaseModel):
     def _one_secret(self) -> WantedHookSource:
         if self.signing_secret is not None and self.generate_signing_secret:
             raise ValueError("give either `signing_secret` or `generate_signing_secret`, not both")
+        if self.relay_id is not None and self.credentials is not None:
+            raise ValueError("a relay does not keep what senders sign in with: let them sign (`signing_secret`)")
+        if self.broker is not None and (self.broker.relay_credential_ref is not None) and self.relay_id is None:
+            raise ValueError("`broker.relay_credential_ref` goes with `relay_id`: it names what lies on that relay")
+        if self.broker is not None and self.relay_id is not None and self.broker.credentials():
+            raise ValueError(
+                "credentials of a broker in a plant are kept on its relay: store them there and name them in "
+                "`broker.relay_credential_ref`"
+            )
         if (self.kind == "force_bridge_mqtt") != (self.broker is not None):
             raise ValueError("`broker` belongs to the kind force_bridge_mqtt, and that kind needs it")
         return self
@@ -110,6 +125,7 @@ class WantedHookSource(BaseModel):
             identical_within_seconds=self.identical_within_seconds,
             expires_at=self.expires_at,
             broker=None if self.broker is None else self.broker.config(),
+            relay_id=self.relay_id,
             options=self.options,
         )
 
@@ -175,6 +191,7 @@ class InboxQuery(ListQuery):
     verdict: Literal["verified", "unsigned", "rejected"] | None = None
     status: Literal["received", "handled", "failed", "rejected", "answered"] | None = None
     equipment_id: str | None = Field(None, pattern="^[A-Za-z0-9_-]{1,64}$")
+    work_order_id: str | None = Field(None, min_length=1, max_length=200)
     since: UtcTime | None = Field(None, description="Inclusive; messages are kept for a week.")
     until: UtcTime | None = Field(None, description="Exclusive.")
 
@@ -185,6 +202,7 @@ def source_json(source: HookSource, now: datetime) -> dict[str, Any]:
         "id": source.id,
         "name": source.name,
         "kind": source.kind,
+        "relay_id": source.relay_id,
         "signed": source.secret_ref is not None,
         "signs_in": source.credentials_ref is not None,
         "options": dict(source.options),

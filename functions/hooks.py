@@ -69,7 +69,7 @@ async def create_hook_source(call: Call) -> Answer:
     wanted = call.body(WantedHookSource)
     secret = _new_secret() if wanted.generate_signing_secret else wanted.signing_secret
     login = None if wanted.credentials is None else wanted.credentials.model_dump()
-    options = call.services.hook_kinds.get(wanted.kind).check(wanted.options, _keys(secret, login))
+    options = call.services.platforms.kinds.get(wanted.kind).check(wanted.options, _keys(secret, login))
     broker_credentials: dict[str, str] = {}
     if wanted.broker is not None:
         broker_credentials = wanted.broker.credentials()
@@ -99,7 +99,7 @@ async def change_hook_source(call: Call) -> Answer:
     sources = call.services.hook_sources
     source = await sources.get(call.route["source"])
     if "options" in fields:
-        kind = call.services.hook_kinds.get(source.kind)
+        kind = call.services.platforms.kinds.get(source.kind)
         fields["options"] = kind.check(fields["options"], await sources.keys(source))
     source = await sources.change(source.id, fields, caller=call.caller)
     return Answer(source_json(source, call.services.clock.now()))
@@ -118,7 +118,7 @@ async def give_hook_source_secrets(call: Call) -> Answer:
         raise InvalidInput("Give a signing_secret, generate_signing_secret or credentials.", field="signing_secret")
     sources = call.services.hook_sources
     source = await sources.get(call.route["source"])
-    call.services.hook_kinds.get(source.kind).check(source.options, _keys(secret, login))
+    call.services.platforms.kinds.get(source.kind).check(source.options, _keys(secret, login))
     source = await sources.give_secrets(
         source.id,
         signing_secret=secret,

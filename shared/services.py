@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from shared.events import EventLog
     from shared.inbox.handling import InboundWork
     from shared.inbox.hooks import Hooks
-    from shared.inbox.kinds import Kind, Kinds
     from shared.inbox.service import Inbox
     from shared.inbox.sources import HookSources
+    from shared.platform_services import Platforms
     from shared.platforms.force_bridge.lan import LanNotifications
     from shared.platforms.operations1.local_requests import LocalRequests
     from shared.platforms.operations1.requests import ExternalRequests
@@ -157,31 +157,21 @@ class Services(Backends):
         """The door for what calls in."""
         from shared.inbox.hooks import Hooks
 
-        return Hooks(self.hook_sources, self.inbox, self.hook_kinds, self.clock)
-
-    @cached_property
-    def hook_kinds(self) -> Kinds:
-        """The kinds of senders that are known here, by the name a hook source has for them."""
-        from shared.inbox.kinds import Kinds
-
-        return Kinds({"generic": self._generic_kind, "force_bridge_mqtt": self._force_bridge_mqtt_kind})
-
-    def _generic_kind(self) -> Kind:
-        from shared.inbox.generic import GenericKind
-
-        return GenericKind(self.events)
-
-    def _force_bridge_mqtt_kind(self) -> Kind:
-        from shared.platforms.force_bridge.lan import NotificationKind
-
-        return NotificationKind(self.events)
+        return Hooks(self.hook_sources, self.inbox, self.platforms.kinds, self.clock)
 
     @cached_property
     def inbound(self) -> InboundWork:
         """What the messages in the inbox lead to."""
         from shared.inbox.handling import InboundWork
 
-        return InboundWork(self.store, self.inbox, self.hook_sources, self.clock, kinds=self.hook_kinds)
+        return InboundWork(self.store, self.inbox, self.hook_sources, self.clock, kinds=self.platforms.kinds)
+
+    @cached_property
+    def platforms(self) -> Platforms:
+        """The platforms we receive from and call."""
+        from shared.platform_services import Platforms
+
+        return Platforms(self)
 
     @cached_property
     def lan_notifications(self) -> LanNotifications:
@@ -399,6 +389,7 @@ class Services(Backends):
             vault=lambda: self.vault,
             http=lambda: self.http,
             queue=(lambda: self._queue) if self.settings.azure.service_bus.wanted else None,
+            opc_ua_end=lambda: self.opc_ua_application.known_end(),
         )
 
     # Floor 6: platforms ------------------------------------------------------------------------------------------

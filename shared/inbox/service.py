@@ -69,6 +69,7 @@ class InboxFilter:
     verdict: str | None = None
     status: str | None = None
     equipment_id: str | None = None
+    work_order_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -79,6 +80,7 @@ class InboxFilter:
             "verdict": self.verdict,
             "status": self.status,
             "equipmentId": self.equipment_id,
+            "workOrderId": self.work_order_id,
         }
         return [Equals(path, value) for path, value in wanted.items() if value is not None]
 
@@ -105,6 +107,7 @@ class Inbox:
         within_seconds: int | None = None,
         equipment_id: str | None = None,
         work_order_id: str | None = None,
+        came_at: datetime | None = None,
     ) -> Accepted:
         """Store a message and put it into the queue; durable when it returns.
 
@@ -122,16 +125,19 @@ class Inbox:
                 equal bodies may be two happenings.
             equipment_id: which machine it is about, if that is known at the door.
             work_order_id: likewise.
+            came_at: when it came in, if that was earlier and elsewhere: at a relay. Brought again with the same time it
+                is the same message, however late.
         """
         now = self._clock.now()
-        new, earlier = self._names(source, dedupe_key if verdict != "rejected" else None, within_seconds, now)
-        if earlier is not None and await self._came_before(earlier, now, within_seconds):
+        came = came_at or now
+        new, earlier = self._names(source, dedupe_key if verdict != "rejected" else None, within_seconds, came)
+        if earlier is not None and await self._came_before(earlier, came, within_seconds):
             return Accepted(earlier, duplicate=True)
         document: Document = {
             "id": new,
             "source": source,
             "day": partition_of(new)[1],
-            "receivedAt": iso(now),
+            "receivedAt": iso(came),
             "event": event,
             "verdict": verdict,
             "reason": reason,

@@ -36,6 +36,8 @@ class NewHookSource:
     """Where its messages are fetched from, if they are: without secrets."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of its kind, checked and with their defaults."""
+    relay_id: str | None = None
+    """The relay at which its messages come in; ``None``: they come in here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,9 @@ class HookSource:
     old_credentials_ref: str | None = None
     old_secrets_until: datetime | None = None
     """The secrets before the current ones count until then."""
+    relay_id: str | None = None
+    """The relay at which its messages come in. Its address is closed here then: a token that went over a plant's
+    network in the clear opens nothing in the internet."""
 
     @classmethod
     def from_document(cls, document: Document) -> HookSource:
@@ -108,6 +113,7 @@ class HookSource:
             old_secret_ref=document.get("oldSecretRef"),
             old_credentials_ref=document.get("oldCredentialsRef"),
             old_secrets_until=moment("oldSecretsUntil"),
+            relay_id=document.get("relayId"),
         )
 
     def is_open(self, now: datetime) -> bool:

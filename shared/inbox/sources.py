@@ -90,6 +90,8 @@ class HookSources:
         }
         if wanted.broker is not None:
             document["broker"] = dict(wanted.broker)
+        if wanted.relay_id is not None:
+            document["relayId"] = wanted.relay_id
         if broker_credentials:
             document["brokerRef"] = _ref(wanted.id, "broker")
         async with self._recorded(wanted.id, "hook.created", caller, after=_said(document)):
@@ -122,6 +124,11 @@ class HookSources:
     async def of_kind(self, kind: str) -> Sequence[HookSource]:
         """All sources of a kind, at most a thousand."""
         page = await self._store.query(CONTAINER, Query((Equals("platform", kind),), limit=1000))
+        return [HookSource.from_document(item.document) for item in page.items]
+
+    async def of_relay(self, relay_id: str) -> Sequence[HookSource]:
+        """All sources whose messages come in at this relay, at most a thousand."""
+        page = await self._store.query(CONTAINER, Query((Equals("relayId", relay_id),), limit=1000))
         return [HookSource.from_document(item.document) for item in page.items]
 
     async def broker_credentials(self, source: HookSource) -> Mapping[str, str]:
@@ -269,7 +276,7 @@ class HookSources:
         if source is None:
             hmac.compare_digest(token_hash(token), NO_HASH)
             return None
-        if not source.opens(token, now):
+        if source.relay_id is not None or not source.opens(token, now):
             return None
         await self._note_use(source, now)
         return source

@@ -1,0 +1,57 @@
+"""Which platforms this deployment knows: whose messages are understood, and whose APIs are called.
+
+Part of ``services.py``, in a file of its own because it grows with every platform. Each is made when first needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.inbox.kinds import Kind, Kinds
+    from shared.platforms.connections import Platform, PlatformConnections
+    from shared.services import Services
+
+__all__ = ["Platforms"]
+
+
+class Platforms:
+    """What is plugged in for platforms."""
+
+    def __init__(self, house: Services) -> None:
+        self._house = house
+
+    # Receiving ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """The kinds of senders, by the name a hook source has for them."""
+        from shared.inbox.kinds import Kinds
+
+        return Kinds({"generic": self._generic, "force_bridge_mqtt": self._force_bridge_mqtt})
+
+    def _generic(self) -> Kind:
+        from shared.inbox.generic import GenericKind
+
+        return GenericKind(self._house.events)
+
+    def _force_bridge_mqtt(self) -> Kind:
+        from shared.platforms.force_bridge.lan import NotificationKind
+
+        return NotificationKind(self._house.events)
+
+    # Calling -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def connections(self) -> PlatformConnections:
+        """Where platforms have their own APIs, and how we speak to them."""
+        from shared.platforms.connections import PlatformConnections
+
+        house = self._house
+        return PlatformConnections(house.store, house.vault, house.audit, house.clock, self._apis())
+
+    def _apis(self) -> dict[str, Callable[[], Platform]]:
+        """The platforms that can be connected to, by name."""
+        return {}
