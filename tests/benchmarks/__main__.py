@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ORDER = ("delivery", "polling", "embedded", "outgoing", "spool", "cold_start", "azure_cost", "modbus")
+ORDER = ("delivery", "polling", "embedded", "outgoing", "spool", "cold_start", "azure_cost", "hooks", "modbus")
 
 
 def _processor() -> str:
