@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shared.clock import iso
 from shared.connectors.base import Capabilities, ConnectionTest, Connector, Setup
@@ -44,6 +44,7 @@ class ModbusConnector(Connector):
         self._setup = setup
         self._plan = plan
         self._known_line: Line | None = None
+        self._last: dict[str, tuple[Any, SignalValue]] = {}
 
     async def test_connection(self) -> ConnectionTest:
         """Read the values now, also of a unit that is left alone at the moment."""
@@ -118,7 +119,7 @@ class ModbusConnector(Connector):
                 await line.take()
                 waiting = False
                 try:
-                    return await speak(Talk(self._plan, line, self._setup.http.targets, self._setup.clock))
+                    return await speak(Talk(self._plan, line, self._setup.http.targets, self._setup.clock, self._last))
                 finally:
                     line.leave(keep_open=options.keep_open)
         except TimeoutError:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from shared.connectors.modbus_address import ModbusAddress, Order
 
-__all__ = ["Decoder", "decode", "decoder", "encode", "limits"]
+__all__ = ["Decoder", "decode", "decoder", "encode", "limits", "shortest"]
 
 Decoder = Callable[[Sequence[int]], bool | int | float | str]
 
@@ -32,11 +32,13 @@ _FORMATS = {
 
 def decode(address: ModbusAddress, words: Sequence[int]) -> bool | int | float | str:
     """The value in these registers (or the one coil) at ``address``."""
-    return decoder(address, address.start)(words)
+    found = decoder(address, address.start)(words)
+    return shortest(found) if address.type == "float32" and isinstance(found, float) else found
 
 
 def decoder(address: ModbusAddress, start: int) -> Decoder:
-    """What takes the value at ``address`` out of the answer to a request from ``start``; worked out once."""
+    """What takes the value at ``address`` out of the answer to a request from ``start``; worked out once. A ``float32``
+    comes as it is: see :func:`shortest`."""
     at = address.start - start
     if address.is_bits:
         return lambda words: bool(words[at])
@@ -68,21 +70,7 @@ def _number(address: ModbusAddress, at: int) -> Decoder:
     if count == 1:
         place = places[0]
         return lambda words: unpack(pack(words[place]))[0]
-    return _shortened(whole) if address.type == "float32" else whole
-
-
-def _shortened(whole: Callable[[Sequence[int]], int | float]) -> Decoder:
-    """The shortest number that means the same; worked out only where it changed."""
-    last = shortest = math.nan
-
-    def short(words: Sequence[int]) -> float:
-        nonlocal last, shortest
-        found = whole(words)
-        if found != last:
-            last, shortest = found, _shortest(found)
-        return shortest
-
-    return short
+    return whole
 
 
 def _text(words: Sequence[int], address: ModbusAddress) -> str:
@@ -129,7 +117,7 @@ def _swapped(data: bytes, order: Order) -> bytes:
     return data
 
 
-def _shortest(value: float) -> float:
+def shortest(value: float) -> float:
     """``180.1`` for the 32-bit number that is nearest to it, not ``180.10000610351562``."""
     if not math.isfinite(value) or (abs(value) < 2**24 and value.is_integer()):
         return value

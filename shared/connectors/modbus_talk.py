@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.clock import Clock
 from shared.connectors.modbus_blocks import Block
@@ -42,6 +42,9 @@ class Talk:
     line: Line
     targets: TargetPolicy
     clock: Clock
+    last: dict[str, tuple[Any, SignalValue]]
+    """By signal: what stood in the device the time before, and the value made of it. Most of an oven's values are those
+    of a second ago."""
     requests: int = 0
 
     async def ask(self, ask: Ask[R], *, repeatable: bool = True) -> R:
@@ -173,7 +176,7 @@ async def read_signals(talk: Talk) -> dict[str, SignalValue]:
         DeviceError: nothing was read at all.
     """
     plan, line = talk.plan, talk.line
-    found = plan.pending.copy()
+    found = plan.map.pending.copy()
     answered = False
     refusals: list[tuple[Refused, str]] = []
     waiting = deque(plan.blocks)
@@ -204,11 +207,24 @@ async def read_signals(talk: Talk) -> dict[str, SignalValue]:
             break
         else:
             answered = True
-            for key, take, value in block.takers:
-                found[key] = value(take(words))
+            _fill(found, block, words, talk.last)
     if not answered and refusals:
         raise refused_everything(plan, *refusals[0])
     return found
+
+
+def _fill(
+    found: dict[str, SignalValue],
+    block: Block,
+    words: Sequence[int],
+    last: dict[str, tuple[Any, SignalValue]],
+) -> None:
+    for key, take, value in block.takers:
+        raw = take(words)
+        known = last.get(key)
+        if known is None or raw != known[0]:
+            known = last[key] = raw, value(raw)
+        found[key] = known[1]
 
 
 def _reading(plan: ModbusPlan, block: Block) -> Ask[Sequence[int]]:

@@ -29,8 +29,6 @@ _NUMBER = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 NOT_FINITE = "the device says a number that is not finite"
-_PLAIN = frozenset({bool, int, float, str})
-"""Types whose values cannot change behind our back."""
 MAX_TEXT = 500
 MOST_WORDS = 64
 
@@ -78,21 +76,9 @@ def reader(key: str, spec: SignalSpec, *, temperature_unit: str = "C") -> Callab
     least = -math.inf if spec.min is None else spec.min
     most = math.inf if spec.max is None else spec.max
     words: dict[int, SignalValue] = {}  # a machine has few states; values never change once made
-    last_raw: Any = None
-    last: SignalValue | None = None
 
     def read(raw: Any) -> SignalValue:
-        nonlocal last_raw, last
         kind = type(raw)
-        if last is not None and raw == last_raw and kind is type(last_raw):
-            return last  # most values of an oven are those of a second ago
-        if kind not in _PLAIN:
-            return _careful(key, raw, spec, device_unit, unit)
-        last = made(raw, kind)
-        last_raw = raw
-        return last
-
-    def made(raw: Any, kind: type) -> SignalValue:
         if short and (kind is float or (kind is int and -(2**63) < raw < 2**63)) and raw not in sentinels:
             value = raw if scale is None else raw * scale
             if offset is not None:
