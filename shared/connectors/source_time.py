@@ -60,12 +60,12 @@ def zone_of(name: str) -> tzinfo:
     """
     if name.upper() in ("UTC", "Z"):
         return UTC
-    if _OFFSET.fullmatch(name):
-        offset = datetime.fromisoformat(f"2000-01-01T00:00:00{name}").utcoffset()
-        return timezone(offset or timedelta())
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
+        if _OFFSET.fullmatch(name):
+            offset = datetime.fromisoformat(f"2000-01-01T00:00:00{name}").utcoffset()
+            return timezone(offset or timedelta())
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as err:
         raise ValueError("no time zone of this name: write UTC, +01:00, or a name such as Europe/Madrid") from err

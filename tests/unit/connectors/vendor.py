@@ -65,7 +65,9 @@ class Vendor:
             self.types.append(request.headers.get("Content-Type"))
             return await self.answering(request)
 
-        runner = web.ServerRunner(web.Server(handle))
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", handle)
+        runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
