@@ -19,13 +19,17 @@ from shared.errors import Conflict, Forbidden, InvalidInput, Unauthorized
 from shared.services import Services
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from shared.relay.hub_model import Relay
+    from shared.relay.messages import CertificateEnd
 
 bp = func.Blueprint()
 
 RELAYS = "api/v1/relays"
 ONE = RELAYS + "/{relay_id}"
 
+MAX_INBOUND_BYTES = 1024 * 1024
 MAX_READINGS_BYTES = 200 * 1024
 """As it travels: what the queue takes. Unpacked it may be 8 MB."""
 MAX_WORDS_BYTES = 64 * 1024
@@ -182,6 +186,9 @@ async def delete_relay(call: Call) -> Answer:
             f"{len(callbacks)} callbacks are delivered through this relay: {', '.join(callbacks[:10])}"
             f"{' ...' if len(callbacks) > 10 else ''}. Delete them, or register them with another deliverVia, first."
         )
+    sources = sorted(source.id for source in await house.hook_sources.of_relay(relay_id))
+    if sources:
+        raise Conflict(f"Hook sources of this relay: {', '.join(sources[:10])}. Delete them first.")
     await house.relays.delete(relay_id, call.caller)
     return Answer(status=204)
 
@@ -244,6 +251,17 @@ async def answer_relay_command(call: Call) -> Answer:
         raise InvalidInput("id differs from the one in the address.", field="id")
     await call.services.relay_hub.commands.answered(relay_id, answer)
     return Answer(status=204)
+
+
+@bp.route(ONE + "/inbound", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(None, max_body_bytes=MAX_INBOUND_BYTES)
+async def send_relay_inbound(call: Call) -> Answer:
+    """Take what came in at a relay into the inbox. The answer says what became of each; sent twice it is taken once."""
+    from shared.relay.messages import InboundBatch, unpack
+
+    relay_id = await _own_relay(call)
+    taken = await call.services.relay_hub.inbound.take(relay_id, unpack(InboundBatch, call.raw))
+    return Answer(json_text.canonical(taken.model_dump(mode="json")))
 
 
 @bp.route(ONE + "/readings", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -313,6 +331,7 @@ def _view(call: Call, relay: Relay) -> dict[str, Any]:
         "started_at": iso(beat.started_at) if beat else None,
         "spool": beat.spool.model_dump(mode="json") if beat else None,
         "devices": beat.devices.model_dump(mode="json") if beat else None,
+        "certificates": [_certificate(end, now) for end in beat.certificates] if beat else [],
         "readings_lost": beat.lost_total if beat else None,
         "readings_refused": {
             "count": refused.count,
@@ -325,4 +344,16 @@ def _view(call: Call, relay: Relay) -> dict[str, Any]:
             "last_at": iso(relay.doubted.last_at) if relay.doubted.last_at is not None else None,
             "last_reason": relay.doubted.last_reason,
         },
+    }
+
+
+def _certificate(end: CertificateEnd, now: datetime) -> dict[str, Any]:
+    from shared.relay.messages import certificate_due
+
+    due = certificate_due(end, now)
+    return {
+        "name": end.name,
+        "expires_at": iso(end.not_after),
+        "days_left": (end.not_after - now) // timedelta(days=1),
+        "status": "ok" if due is None else "expired" if due == 0 else "expires_soon",
     }

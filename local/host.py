@@ -26,6 +26,7 @@ from local.routes import RouteTable
 from local.running import Running
 from local.stopping import GRACE_SECONDS
 from local.timers import Timer
+from local.tls import SiteCertificate
 from local.web import Web
 from shared import services as services_module
 from shared.errors import BrokenSettings, OvenbridgeError
@@ -57,6 +58,8 @@ class Plan:
     """``None``: not asked for."""
     notes: str
     """What a person should know when it is ready."""
+    certificate: SiteCertificate | None = None
+    """``None``: plain HTTP."""
 
 
 class Host:
@@ -100,7 +103,8 @@ class Host:
         services_module.use(self.services)
         try:
             await self._open_backends()
-            await self._web.listen(self.plan.sock)
+            certificate = self.plan.certificate
+            await self._web.listen(self.plan.sock, certificate.context if certificate is not None else None)
             for timer in self._timers:
                 await timer.recall()
             self._start()
@@ -128,6 +132,8 @@ class Host:
 
     def _start(self) -> None:
         self._spawn("watch", self._running.watch)
+        if self.plan.certificate is not None:
+            self._spawn("certificate", self.plan.certificate.follow)
         for timer in self._timers:
             self._spawn(timer.function.name, timer.run, timer)
         for function in self._queues:

@@ -24,6 +24,7 @@ from local.keys import read_keys
 from local.options import parse_options
 from local.settings_file import SettingsFile, app_settings, misspelt, read_settings_file
 from local.stopping import Stopping
+from local.tls import SiteCertificate
 from shared.errors import BrokenSettings
 from shared.settings import Settings
 
@@ -84,7 +85,8 @@ def _settings_file(options: argparse.Namespace) -> SettingsFile:
 def _plan(options: argparse.Namespace, file: SettingsFile, sock: socket.socket) -> tuple[Plan, DataFolder]:
     address, port = sock.getsockname()[:2]
     loopback = ipaddress.ip_address(address).is_loopback
-    url = f"http://{_name_of(address, options.host)}:{port}"
+    certificate = SiteCertificate.of({**file.values, **{k: v for k, v in os.environ.items() if v}})
+    url = f"http{'s' if certificate is not None else ''}://{_name_of(address, options.host)}:{port}"
     environment = app_settings(file, os.environ, data_dir=options.data, url=url, loopback=loopback)
     settings = Settings.from_environment(environment)
     logs.configure(settings.log_level, options.log_format)
@@ -112,6 +114,7 @@ def _plan(options: argparse.Namespace, file: SettingsFile, sock: socket.socket) 
         cors=cors,
         keys=read_keys(keys_file) if asks_keys else None,
         notes=f"data in {settings.data_dir}{f', function keys in {keys_file}' if asks_keys else ''}; Ctrl-C stops it",
+        certificate=certificate,
     )
     return plan, folder
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,8 +73,8 @@ class Web:
     def __post_init__(self) -> None:
         self._handlers = {r.function.name: as_coroutine(r.function.handler) for r in self.table.routes}
 
-    async def listen(self, sock: Any) -> None:
-        """Take connections on this listening socket."""
+    async def listen(self, sock: Any, tls: ssl.SSLContext | None = None) -> None:
+        """Take connections on this listening socket; with ``tls``: HTTPS."""
         loop = asyncio.get_running_loop()
         self._server = web.Server(
             self.handle,
@@ -86,7 +87,7 @@ class Web:
             max_field_size=16_380,
             max_headers=100,
         )
-        self._listener = await loop.create_server(self._server, sock=sock, backlog=1024)
+        self._listener = await loop.create_server(self._server, sock=sock, backlog=1024, ssl=tls)
 
     def stop_accepting(self) -> None:
         """No new connections, and idle ones are closed; running requests go on."""

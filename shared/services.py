@@ -389,7 +389,7 @@ class Services(Backends):
             vault=lambda: self.vault,
             http=lambda: self.http,
             queue=(lambda: self._queue) if self.settings.azure.service_bus.wanted else None,
-            opc_ua_end=lambda: self.opc_ua_application.known_end(),
+            opc_ua=lambda: self.opc_ua_application,
         )
 
     # Floor 6: platforms ------------------------------------------------------------------------------------------

@@ -102,6 +102,16 @@ class Settings(BaseModel):
         30, ge=1, le=3650, description="On a relay: readings that wait for the hub are dropped after so long, in days."
     )
 
+    tls_certificate_file: str = Field(
+        "",
+        description="`python -m local` speaks HTTPS with the certificate (and its chain) of this PEM file; a newer "
+        "file is used without a restart. Empty: HTTP. A relay warns before it ends.",
+    )
+    tls_key_file: str = Field(
+        "",
+        description="PEM file with the key of TLS_CERTIFICATE_FILE, without a password. Empty: it is in the same file.",
+    )
+
     cosmos_database: str = Field(
         "ovenbridge", pattern=r"^[A-Za-z0-9_-]{1,255}$", description="Name of the database in the Cosmos DB account."
     )

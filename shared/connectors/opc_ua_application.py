@@ -86,6 +86,17 @@ class OpcUaApplication:
                     return self._known[0]
                 raise
 
+    async def known_end(self) -> datetime | None:
+        """When the certificate ends that there is; ``None``: there is none yet, and none is made. Raises
+        ``Unavailable``."""
+        async with self._lock:
+            if self._known is not None and abs(self._clock.now() - self._known[1]) < REMEMBERED:
+                return self._known[0].certificate.not_after
+            try:
+                return (await self._read()).certificate.not_after
+            except NotFound:
+                return None
+
     async def renew(self) -> ApplicationCertificate:
         """A new key and certificate under the same application URI. Raises ``Unavailable``."""
         async with self._lock:

@@ -24,6 +24,7 @@ __all__ = [
     "NONE",
     "RELAY",
     "RELAY_BACK",
+    "RELAY_CERTIFICATE_EXPIRING",
     "RELAY_READINGS_DROPPED",
     "RELAY_SILENT",
     "TASK_ASSIGNED",
@@ -55,6 +56,7 @@ EQUIPMENT_CONNECTION_CHANGED = "EQUIPMENT_CONNECTION_CHANGED"
 RELAY_SILENT = "RELAY_SILENT"
 RELAY_BACK = "RELAY_BACK"
 RELAY_READINGS_DROPPED = "RELAY_READINGS_DROPPED"
+RELAY_CERTIFICATE_EXPIRING = "RELAY_CERTIFICATE_EXPIRING"
 BATCH_STARTED = "BATCH_STARTED"
 BATCH_COMPLETED = "BATCH_COMPLETED"
 EXTERNAL = "EXTERNAL"
@@ -258,6 +260,17 @@ CATALOGUE: Mapping[str, EventType] = {
                 "duration_seconds": "how long it lasted; null without an end",
                 "core_temperature_max": "highest core temperature that the oven tells of the batch, in C; null if none",
                 "core_temperature_reached": "whether the required core temperature was reached; null if not told",
+            },
+        ),
+        EventType(
+            RELAY_CERTIFICATE_EXPIRING,
+            "A certificate that a relay shows ends soon, or has ended: told 30, 14 and 7 days before, and then.",
+            RELAY,
+            {
+                **_RELAY_FIELDS,
+                "certificate": "https (what pages on site see) or opc_ua (what OPC UA servers see)",
+                "expires_at": "when it ends",
+                "days_left": "whole days until then; negative: it has ended",
             },
         ),
         EventType(EXTERNAL, "Somebody outside told of something by the events API.", object_type=NONE),

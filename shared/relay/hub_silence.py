@@ -9,22 +9,31 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import Clock, compact, iso
 from shared.errors import InvalidInput, OvenbridgeError
 from shared.events import Event
-from shared.events.catalogue import RELAY, RELAY_BACK, RELAY_READINGS_DROPPED, RELAY_SILENT
+from shared.events.catalogue import (
+    RELAY,
+    RELAY_BACK,
+    RELAY_CERTIFICATE_EXPIRING,
+    RELAY_READINGS_DROPPED,
+    RELAY_SILENT,
+)
 from shared.metrics import RELAY_HEARTBEAT_AGE, RELAY_SPOOL_AGE, RELAY_SPOOL_DEPTH
 from shared.relay.hub_model import Relay
-from shared.relay.messages import Heartbeat
+from shared.relay.messages import CertificateEnd, Heartbeat, certificate_due
 
 if TYPE_CHECKING:
     from shared.events import EventLog
     from shared.relay.hub_registry import Relays
 
 __all__ = ["RelayWatch"]
+
+CRITICAL_DAYS = 7
+MOST_TOLD = 50
 
 log = logging.getLogger("ovenbridge.relay")
 
@@ -110,7 +119,40 @@ class RelayWatch:
                     readings_total=beat.lost_total,
                 )
             )
-        return replace(relay, heartbeat=beat, heartbeat_at=now, silent_since=None, untold=tuple(untold))
+        told = relay.certificates_told
+        for end in beat.certificates:
+            told, events = self._certificate(relay, end, now, told)
+            untold += events
+        return replace(
+            relay,
+            heartbeat=beat,
+            heartbeat_at=now,
+            silent_since=None,
+            certificates_told=told[-MOST_TOLD:],
+            untold=tuple(untold),
+        )
+
+    def _certificate(
+        self, relay: Relay, end: CertificateEnd, now: datetime, told: tuple[str, ...]
+    ) -> tuple[tuple[str, ...], list[Event]]:
+        """What is to be told of it: once for 30, 14 and 7 days, and once when it has ended."""
+        due = certificate_due(end, now)
+        mark = f"{end.name}:{compact(end.not_after)}:{due}"
+        if due is None or mark in told:
+            return told, []
+        days = (end.not_after - now) // timedelta(days=1)
+        log.warning("The certificate %s of relay %s ends on %s", end.name, relay.id, iso(end.not_after))
+        event = self._event(
+            relay,
+            RELAY_CERTIFICATE_EXPIRING,
+            f"certificate:{mark}",
+            now,
+            "critical" if due <= CRITICAL_DAYS else "warning",
+            certificate=end.name,
+            expires_at=iso(end.not_after),
+            days_left=days,
+        )
+        return (*told, mark), [event]
 
     def _silent(self, relay: Relay, now: datetime) -> Relay:
         """Judged on what is stored now: a heartbeat may have come since it was read."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AwareDatetime,
+    Base64Bytes,
     BaseModel,
     ConfigDict,
     Field,
@@ -29,6 +31,8 @@ from shared.json_text import canonical, load_foreign
 
 __all__ = [
     "MAX_COMMANDS",
+    "MAX_INBOUND_PACKED",
+    "MAX_LAN_MESSAGES",
     "MAX_PACKED",
     "MAX_READINGS",
     "MAX_UNPACKED",
@@ -43,10 +47,16 @@ __all__ = [
     "Device",
     "DevicesSummary",
     "Heartbeat",
+    "InboundBatch",
+    "InboundTaken",
+    "LanMessage",
+    "LanSource",
     "Lost",
     "ReadingBatch",
     "SpoolSummary",
+    "Taken",
     "Wake",
+    "certificate_due",
     "pack",
     "unpack",
 ]
@@ -60,6 +70,9 @@ MAX_UNPACKED = 8 * 1024 * 1024
 """Bytes of a message unpacked. Readings compress about 1:15; more than this is none of ours."""
 COMPRESSED_FROM = 1024
 MAX_READINGS = 5_000
+MAX_INBOUND_PACKED = 1024 * 1024
+"""Bytes of an :class:`InboundBatch` as it travels, by HTTPS alone."""
+MAX_LAN_MESSAGES = 200
 MAX_COMMANDS = 20
 """Most commands in one answer of the long poll."""
 
@@ -70,6 +83,7 @@ Message = TypeVar("Message", bound="_Message")
 CommandKind = Literal["test_connection", "discover", "certificate", "read_now", "write", "deliver"]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 RelayId = Annotated[str, Field(pattern=RELAY_ID)]
+SourceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Moment = Annotated[AwareDatetime, PlainSerializer(iso, return_type=str, when_used="json")]
 """Travels as ``2026-11-21T10:30:00.000Z``."""
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -106,6 +120,21 @@ class Device(_Part):
     supports_remote_control: bool = False
 
 
+class LanSource(_Part):
+    """A hook source whose messages come in at the relay. Of its address only hashes are known; of what its sender signs
+    with, nothing: the hub judges that, by the time at which the message came in."""
+
+    id: SourceId
+    kind: str = Field(max_length=40)
+    token_hash: str = Field(max_length=64)
+    old_token_hash: str | None = Field(None, max_length=64)
+    old_token_until: Moment | None = None
+    expires_at: Moment | None = None
+    created_at: Moment
+    broker: dict[str, Any] | None = None
+    """Where its messages are fetched from, if they are. ``relay_credential_ref`` in it names what lies on site."""
+
+
 class Assignments(_Message):
     """What a relay has to do. Kept on its disk and used while the hub is away."""
 
@@ -117,12 +146,16 @@ class Assignments(_Message):
     """External requests that are answered on site, as the hub stores them. Never their keys."""
     commands_by: Literal["http", "queue"] = "http"
     """Where commands are waited for."""
+    hook_sources: tuple[LanSource, ...] = Field((), max_length=1_000)
+    """Who may call in on site."""
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """What says nothing new is left out: relays of earlier versions refuse words that they do not know."""
         said: dict[str, Any] = dump(self)
-        return said if self.commands_by != "http" else {k: v for k, v in said.items() if k != "commands_by"}
+        silent = {"commands_by"} if self.commands_by == "http" else set()
+        silent |= set() if self.hook_sources else {"hook_sources"}
+        return {name: value for name, value in said.items() if name not in silent}
 
 
 class Command(_Message):
@@ -134,7 +167,8 @@ class Command(_Message):
     equipment_id: Id | None = None
     body: dict[str, Any] = Field(default_factory=dict)
     """``test_connection``: empty, or ``device`` (a :class:`Device`) to try what is not saved; ``write``: ``signal`` and
-    ``value``; ``discover``: ``seconds``; ``certificate``: as ``test_connection``; ``deliver``: ``shared.relay.delivery_words.Deliver``."""
+    ``value``; ``discover``: ``seconds``; ``certificate``: as ``test_connection``; ``deliver``:
+    ``shared.relay.delivery_words.Deliver``."""
     expires_at: Moment
     """After this it must not be begun: nobody waits for its answer any more."""
     valid_seconds: float | None = Field(None, ge=0)
@@ -191,6 +225,42 @@ class ReadingBatch(_Message):
         return f"{self.relay_id}:{self.first_seq}-{self.last_seq}:{digest_id(canonical(list(self.readings)))[:16]}"
 
 
+class LanMessage(_Part):
+    """Something that was posted, or published, to this relay."""
+
+    id: Annotated[str, Field(pattern=r"^[0-9A-F]{32}$")]
+    source: SourceId
+    received_at: Moment
+    """By the relay's clock."""
+    headers: dict[str, str] = Field(max_length=100)
+    body: Base64Bytes
+    """As it came."""
+
+
+class InboundBatch(_Message):
+    """Messages in the order in which they came, and how the brokers on site are."""
+
+    relay_id: RelayId
+    messages: tuple[LanMessage, ...] = Field((), max_length=MAX_LAN_MESSAGES)
+    brokers: dict[SourceId, str | None] = Field(default_factory=dict, max_length=1_000)
+    """By source: why its messages cannot be fetched; ``None``: they can."""
+
+
+class Taken(_Part):
+    """What became of one of them."""
+
+    id: str = Field(max_length=64)
+    status: Literal["taken", "duplicate", "rejected", "refused"]
+    """``rejected``: kept without effect, because its signature is wrong; ``refused``: not kept."""
+    reason: str | None = Field(None, max_length=1_000)
+
+
+class InboundTaken(_Message):
+    """The answer to an :class:`InboundBatch`: the relay may forget these."""
+
+    messages: tuple[Taken, ...] = ()
+
+
 class SpoolSummary(_Part):
     """What waits on the relay's disk."""
 
@@ -212,6 +282,16 @@ class CertificateEnd(_Part):
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
     """``https`` (what pages on site see) or ``opc_ua`` (what OPC UA servers see)."""
     not_after: Moment
+
+
+CERTIFICATE_DAYS = (0, 7, 14, 30)
+"""So many days before its end is a certificate spoken of."""
+
+
+def certificate_due(end: CertificateEnd, now: datetime) -> int | None:
+    """The least of :data:`CERTIFICATE_DAYS` that has come for it (0: it has ended); ``None``: it is good for longer."""
+    left = end.not_after - now
+    return next((days for days in CERTIFICATE_DAYS if left <= timedelta(days=days)), None)
 
 
 class Heartbeat(_Message):
@@ -254,7 +334,8 @@ class CommandAnswer(_Message):
     """It was done. A device that cannot be reached is a finding of a ``test_connection``, which is then ok."""
     body: dict[str, Any] = Field(default_factory=dict)
     """``shared.relay.answers`` writes and reads it: ``test_body``, ``discovery_body``; ``read_now``: ``reading``, as
-    stored; ``certificate``: ``server_certificate``; ``write``: ``before`` and ``after``, each a value as in a stored reading."""
+    stored; ``certificate``: ``server_certificate``; ``write``: ``before`` and ``after``, each a value as in a stored
+    reading; ``deliver``: ``shared.relay.delivery_words.Delivered``."""
     error: CommandError | None = None
     at: Moment
 
@@ -262,17 +343,17 @@ class CommandAnswer(_Message):
 # Bytes ---------------------------------------------------------------------------------------------------------------
 
 
-def pack(message: BaseModel) -> bytes:
+def pack(message: BaseModel, *, most: int = MAX_PACKED) -> bytes:
     """The message as it travels; the same message gives the same bytes.
 
     Raises:
-        PayloadTooLarge: over 200 KB even compressed. Send less at once.
+        PayloadTooLarge: over ``most`` (200 KB) even compressed. Send less at once.
     """
     data = canonical(message.model_dump(mode="json"))
     if len(data) > COMPRESSED_FROM:
         data = gzip.compress(data, compresslevel=6, mtime=0)
-    if len(data) > MAX_PACKED:
-        raise PayloadTooLarge(f"The message has {len(data):,} bytes; at most {MAX_PACKED:,} travel at once.")
+    if len(data) > most:
+        raise PayloadTooLarge(f"The message has {len(data):,} bytes; at most {most:,} travel at once.")
     return data
 
 

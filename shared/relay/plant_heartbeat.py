@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from shared.clock import Clock
 from shared.errors import Unavailable
-from shared.relay.messages import DevicesSummary, Heartbeat, SpoolSummary
+from shared.relay.messages import CertificateEnd, DevicesSummary, Heartbeat, SpoolSummary
 from shared.relay.plant_hub_link import HubLink
 from shared.relay.plant_spool import NEARLY_FULL, Spool
 from shared.relay.uplink import Uplink, UplinkError
@@ -36,6 +36,7 @@ class HeartbeatLoop:
         *,
         devices: Callable[[], DevicesSummary],
         etag: Callable[[], str | None],
+        certificates: Callable[[], Awaitable[Sequence[CertificateEnd]]] | None = None,
     ) -> None:
         self._spool = spool
         self._uplink = uplink
@@ -43,6 +44,7 @@ class HeartbeatLoop:
         self._clock = clock
         self._devices = devices
         self._etag = etag
+        self._certificates = certificates
         self._started_at = clock.now()
         self._seen: tuple[datetime, float] | None = None
         self._said_full = False
@@ -86,6 +88,7 @@ class HeartbeatLoop:
             devices=self._devices(),
             lost_total=state.lost_total,
             assignments_etag=self._etag(),
+            certificates=tuple(await self._certificates()) if self._certificates is not None else (),
         )
         await self._uplink.heartbeat(beat)
         self.link.works()

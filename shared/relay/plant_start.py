@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.clock import Clock
 from shared.outgoing.http import OutgoingHttp
 from shared.outgoing.targets import TargetPolicy
 from shared.relay.http_uplink import HttpUplink
+from shared.relay.plant_certificates import CertificateWatch
 from shared.relay.plant_relay import PlantRelay, RelayIdentity
 from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.connectors import Connectors
+    from shared.connectors.opc_ua_application import OpcUaApplication
     from shared.messaging.service_bus import ServiceBusQueue
     from shared.messaging.sqlite import SqliteQueue
     from shared.relay.uplink import Uplink
@@ -30,10 +34,12 @@ def plant_relay(
     vault: Callable[[], Vault],
     http: Callable[[], OutgoingHttp],
     queue: Callable[[], ServiceBusQueue | SqliteQueue] | None = None,
+    opc_ua: Callable[[], OpcUaApplication] | None = None,
 ) -> PlantRelay:
     """The relay of this process; nothing is opened before it is kept running.
 
-    ``queue``: where Service Bus is configured, the other way to the hub.
+    ``queue``: where Service Bus is configured, the other way to the hub. ``opc_ua``: who we are to OPC UA
+    servers.
     """
     needed = {"HUB_URL": settings.hub_url, "RELAY_ID": settings.relay_id, "RELAY_TOKEN": settings.relay_token}
     identity = RelayIdentity(
@@ -56,4 +62,14 @@ def plant_relay(
         both = queue()
         return QueueUplink(by_http, both, both, relay_id=relay_id, token=token, clock=clock)
 
-    return PlantRelay(identity, clock, connectors=connectors, vault=vault, uplink=uplink, http=http)
+    async def opc_ua_end() -> datetime | None:
+        return None if opc_ua is None else await opc_ua().known_end()
+
+    certificates = CertificateWatch(
+        clock,
+        https_file=Path(settings.tls_certificate_file) if settings.tls_certificate_file else None,
+        opc_ua_end=opc_ua_end,
+    )
+    return PlantRelay(
+        identity, clock, connectors=connectors, vault=vault, uplink=uplink, http=http, certificates=certificates
+    )

@@ -32,6 +32,7 @@ UNSET = {
         ("HUB_URL", "RELAY_ID", "RELAY_TOKEN", "RELAY_CORS_ORIGINS", "SPOOL_MAX_MB", "SPOOL_MAX_DAYS"),
         "for relays, which stand in plants; the hub reads none of them",
     ),
+    **dict.fromkeys(("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE"), "in Azure the platform speaks TLS"),
 }
 """Settings that the templates leave alone, and why."""
 
