@@ -141,7 +141,6 @@ async def import_batches_now(call: Call) -> Answer:
 @timer_worker
 async def import_batches(past_due: bool, house: Services) -> None:
     """Every ten minutes: tell what a process that died left untold; import the batches that are due."""
-    await house.batches.tell()
     await house.batch_import.run()
 
 

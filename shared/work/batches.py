@@ -185,7 +185,6 @@ class Batches:
             known = None if before is None else before.document
             after = merged(known, found, machine, self._clock.now(), tell=tell)
             if before is not None and after is known:
-                await self._tell(before)  # the process that wrote it may have died before it told
                 return "same"
             try:
                 if before is None:
