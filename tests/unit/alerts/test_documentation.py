@@ -13,6 +13,17 @@ from shared.alerts.defaults import BUILT_IN_RULES
 from shared.alerts.handling import LOOKED_AT
 from shared.alerts.model import ERROR_WORDS, MAX_SHELF_MINUTES, RUNNING_WORDS, AlertState, AlertType, Kind, status_of
 from shared.alerts.presets import PRESETS
+from shared.alerts.response_call import NOT_TAKEN
+from shared.alerts.response_model import (
+    ACTIONS,
+    DEFAULT_COOLDOWN_SECONDS,
+    MAX_PER_HOUR,
+    MAX_RESPONSES,
+    ResponseStatus,
+    Trigger,
+)
+from shared.alerts.response_templates import NAMES
+from shared.alerts.response_work import LATE_WRITE_SECONDS, MAX_ATTEMPTS, PAUSES
 from shared.alerts.rule_forms import NewRule, read_form
 
 TEXT = (Path(__file__).parents[3] / "docs" / "alerts.md").read_text("utf-8")
@@ -42,3 +53,19 @@ def test_numbers_are_those_of_the_code() -> None:
     assert f"at most {MAX_SHELF_MINUTES} minutes" in TEXT
     assert f"at most {LOOKED_AT:,} matches" in TEXT
     assert all(word in TEXT for word in (*ERROR_WORDS, *RUNNING_WORDS))
+
+
+def test_responses_are_explained() -> None:
+    for word in (*Trigger, *ResponseStatus, *ACTIONS):
+        assert f"| `{word}`" in TEXT, word
+    assert re.findall(r"`\{([a-z_.]+)\}`", TEXT.partition("**Placeholders**")[2].partition("**Secrets**")[0]) == [
+        *NAMES
+    ]
+    assert f"at most {MAX_RESPONSES} `responses`" in TEXT
+    assert f"(default {DEFAULT_COOLDOWN_SECONDS:g})" in TEXT
+    assert f"{MAX_PER_HOUR} times an hour" in TEXT
+    assert f"**Tries**: {MAX_ATTEMPTS} at most" in TEXT
+    assert PAUSES == (15, 60, 300, 900)
+    assert f"never later than {LATE_WRITE_SECONDS / 60:g} min" in TEXT
+    for status in sorted(NOT_TAKEN):
+        assert f"`{status}`" in TEXT

@@ -248,17 +248,16 @@ async def test_a_flapping_alert_does_not_hammer_the_oven(bakery: Bakery) -> None
     assert bakery.writes == 2
 
 
-async def test_a_machine_has_so_many_an_hour(bakery: Bakery) -> None:
-    from shared.alerts.response_model import MAX_PER_HOUR
-
+async def test_a_machine_has_so_many_an_hour(bakery: Bakery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.alerts.response_records.MAX_PER_HOUR", 3)
     await bakery.rule({**LOOK, "task": {"title": "x"}}, response_cooldown_seconds=0)
     statuses = []
-    for _ in range(MAX_PER_HOUR + 2):
+    for _ in range(5):
         await bakery.reads(260)
         await bakery.respond()
         statuses.append((await bakery.responses())["look"]["status"])
         await bakery.reads(240)
-    assert statuses == ["done"] * MAX_PER_HOUR + ["skipped"] * 2
+    assert statuses == ["done"] * 3 + ["skipped"] * 2
     assert "which is the most" in (await bakery.responses())["look"]["outcome"]
     await bakery.pass_(3_600)
     await bakery.reads(260)
@@ -352,3 +351,73 @@ async def test_two_who_are_woken_do_it_once(bakery: Bakery) -> None:
     assert len((await bakery.api.get("/api/v1/tasks")).json()["tasks"]) == 1
     shown = await bakery.responses()
     assert [(r["status"], r["attempts"]) for r in shown.values()] == [("done", 1)] * 2
+
+
+async def test_what_somebody_is_at_is_left_to_them(bakery: Bakery, receiver: Receiver) -> None:
+    import asyncio
+
+    receiver.hang = True
+    await bakery.rule({"name": "tell", "on": "raised", "call": {"url": receiver.url}})
+    await bakery.reads(260)
+    (message,) = await bakery.house.receiver.receive("alert-responses", 10)
+    handle = bakery.house.responding.work.handle
+    first = asyncio.create_task(handle(message.body))
+    await asyncio.wait_for(receiver.arrived.wait(), 5)
+    await handle(message.body)
+    assert (await bakery.responses())["tell"]["status"] == "running"
+    first.cancel()  # the process dies
+    await asyncio.gather(first, return_exceptions=True)
+    bakery.clock.advance(130)
+    await handle(message.body)
+    assert (await bakery.responses())["tell"]["status"] == "unknown"
+    assert len(receiver.seen) == 1
+
+
+async def test_a_message_that_got_lost_is_sent_again(bakery: Bakery) -> None:
+    await bakery.rule(LOOK)
+    await bakery.reads(260)
+    (message,) = await bakery.house.receiver.receive("alert-responses", 10)
+    await bakery.house.receiver.complete("alert-responses", message)
+    assert await bakery.house.responding.work.sweep() == 0, "it is not overdue yet"
+    bakery.clock.advance(61)
+    assert await bakery.house.responding.work.sweep() == 1
+    await bakery.respond()
+    assert (await bakery.responses())["look"]["status"] == "done"
+    assert await bakery.house.responding.work.sweep() == 0
+
+
+async def test_a_failure_that_could_not_be_told_is_told_later(bakery: Bakery, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shared.errors import Unavailable
+    from shared.events import Event, EventLog
+
+    real = EventLog.publish
+
+    async def away(self: EventLog, event: Event) -> int:
+        if event.type == "ALERT_RESPONSE_FAILED":
+            raise Unavailable("The queue is away.")
+        return await real(self, event)
+
+    await bakery.rule(COOL)
+    await bakery.reads(260)
+    bakery.clock.advance(700)
+    monkeypatch.setattr(EventLog, "publish", away)
+    await bakery.respond()
+    assert await bakery.told("ALERT_RESPONSE_FAILED") == []
+    monkeypatch.setattr(EventLog, "publish", real)
+    bakery.clock.advance(61)
+    assert await bakery.house.responding.work.sweep() == 1
+    await bakery.respond()
+    assert len(await bakery.told("ALERT_RESPONSE_FAILED")) == 1
+    assert await bakery.house.responding.work.sweep() == 0
+
+
+async def test_another_machine_is_written_and_counted(bakery: Bakery) -> None:
+    await bakery.oven("oven-2")
+    await bakery.rule({"name": "cool", "on": "raised", "write": {**COOL["write"], "equipment_id": "oven-2"}})  # type: ignore[dict-item]
+    await bakery.reads(260)
+    await bakery.respond()
+    assert (await bakery.responses())["cool"]["status"] == "done"
+    entries = (await bakery.house.audit.entries(stream="equipment:oven-2")).entries
+    assert "signal.written" in [e.action for e in entries]
+    assert await bakery.house.responding.work.budget.left("oven-2") == 19
+    assert await bakery.house.responding.work.budget.left("oven-1") == 20
