@@ -65,7 +65,7 @@ class DirectReach:
         async def ask(connector: Connector) -> Reading | WriteFailed | None:
             if type(connector).write is Connector.write:
                 return None
-            return await connector.get_current_reading()
+            return await connector.read_now()
 
         try:
             form = await self._registry.connector_config(equipment, fresh=True)

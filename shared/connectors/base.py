@@ -83,6 +83,11 @@ class Connector(ABC):
     async def get_current_reading(self) -> Reading:
         """Read the device once. A failure is a reading of quality ``bad`` with ``reason`` and ``error_code``."""
 
+    async def read_now(self) -> Reading:
+        """Like :meth:`get_current_reading`, and never what another machine's call brought a moment ago: for somebody
+        who is about to change something."""
+        return await self.get_current_reading()
+
     async def get_readings(self) -> list[Reading]:
         """What there is to be stored, in order of time: one reading of now, or all that waited in a queue.
 

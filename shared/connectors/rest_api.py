@@ -69,6 +69,10 @@ class RestConnector(Connector):
         """Read the values once; an answer that holds several machines is shared with the others of the account."""
         return (await self._read(insist=False)).reading
 
+    async def read_now(self) -> Reading:
+        """Read the values once, with a call of our own."""
+        return (await self._read(insist=True)).reading
+
     async def get_capabilities(self) -> Capabilities:
         """The mapping's signals, and what one read adds to them."""
         reading = (await self._read(insist=True)).reading
@@ -89,15 +93,12 @@ class RestConnector(Connector):
         signal = order_of(self._plan, canonical_key(key))
         self._shared.check(self._plan.account)
         try:
-            return await write_signal(self._talk, signal, value, self._anew)
+            return await write_signal(self._talk, signal, value, self.read_now)
         except DeviceThrottled as err:
             self._shared.hold(self._plan.account, err.retry_after)
             raise
         finally:
             self._shared.forget(self._plan.account)
-
-    async def _anew(self) -> Reading:
-        return (await self._read(insist=True)).reading
 
     async def _read(self, *, insist: bool) -> _Read:
         """``insist``: somebody wants to know now; what others read a moment ago is no answer to that."""

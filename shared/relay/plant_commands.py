@@ -160,7 +160,7 @@ class CommandLoop:
                 return certificate_body(await connector.shown_certificate())
         if command.kind == "read_now":
             async with self._open(self._own(command)) as connector:
-                return {"reading": to_document(await connector.get_current_reading())}
+                return {"reading": to_document(await connector.read_now())}
         if command.kind == "write":
             return await self._write(self._own(command), command.body)
         if command.kind == "deliver" and self._delivery is not None:
@@ -173,7 +173,7 @@ class CommandLoop:
             raise InvalidInput("A write needs signal and value.", field="signal")
         _check_writable(device, key)
         async with self._open(device) as connector:
-            before = (await connector.get_current_reading()).values.get(canonical_key(key))
+            before = (await connector.read_now()).values.get(canonical_key(key))
             after = await connector.write(key, value)
         said = signals_body({"after": after} | ({} if before is None else {"before": before}))
         return {"before": said.get("before"), "after": said["after"]}
