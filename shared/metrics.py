@@ -29,6 +29,7 @@ __all__ = [
     "QUEUE_SENDS",
     "READINGS_INGESTED",
     "RELAY_BATCHES_DOUBTED",
+    "RELAY_CERTIFICATE_DAYS",
     "RELAY_DELIVERY_LAG",
     "RELAY_HEARTBEAT_AGE",
     "RELAY_READINGS_LOST",
@@ -117,6 +118,9 @@ RELAY_SPOOL_DEPTH = Measure(
 RELAY_SPOOL_AGE = Measure(
     "relay.spool_age", "s", "How old the oldest reading is that waits on a relay's disk", "gauge", ("relay",)
 )
+RELAY_CERTIFICATE_DAYS = Measure(
+    "relay.certificate_days", "d", "Days until a certificate of a relay ends", "gauge", ("relay", "certificate")
+)
 RELAY_DELIVERY_LAG = Measure(
     "relay.delivery_lag", "s", "From reading a machine in a plant to having it here", "histogram", ("lane",)
 )
@@ -176,6 +180,7 @@ ALL: tuple[Measure, ...] = (
     RELAY_HEARTBEAT_AGE,
     RELAY_SPOOL_DEPTH,
     RELAY_SPOOL_AGE,
+    RELAY_CERTIFICATE_DAYS,
     RELAY_DELIVERY_LAG,
     RELAY_READINGS_LOST,
     RELAY_READINGS_REFUSED,

@@ -22,7 +22,12 @@ from shared.events.catalogue import (
     RELAY_READINGS_DROPPED,
     RELAY_SILENT,
 )
-from shared.metrics import RELAY_HEARTBEAT_AGE, RELAY_SPOOL_AGE, RELAY_SPOOL_DEPTH
+from shared.metrics import (
+    RELAY_CERTIFICATE_DAYS,
+    RELAY_HEARTBEAT_AGE,
+    RELAY_SPOOL_AGE,
+    RELAY_SPOOL_DEPTH,
+)
 from shared.relay.hub_model import Relay
 from shared.relay.messages import CertificateEnd, Heartbeat, certificate_due
 
@@ -75,6 +80,9 @@ class RelayWatch:
                 oldest = relay.heartbeat.spool.oldest_at
                 age = 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds())
                 RELAY_SPOOL_AGE.record(age, relay=relay.id)
+                for end in relay.heartbeat.certificates:
+                    days = (end.not_after - now) / timedelta(days=1)
+                    RELAY_CERTIFICATE_DAYS.record(round(days, 2), relay=relay.id, certificate=end.name)
             try:
                 await self._look_at(relay, now)
             except OvenbridgeError as error:
