@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import azure.functions as func
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from functions.endpoint import Answer, Call, UtcTime, endpoint, timer_worker
 from shared.access import Role
@@ -36,6 +36,13 @@ class BatchQuery(BaseModel):
     status: Literal["running", "completed", "aborted"] | None = None
     limit: int = Field(100, ge=1, le=1000)
     continuation: str | None = Field(None, max_length=4000)
+
+    @field_validator("start", "end")
+    @classmethod
+    def _a_time_of_baking(cls, value: datetime | None) -> datetime | None:
+        if value is not None and not 2000 <= value.year <= 9000:
+            raise ValueError("that is no time at which a batch was baked")
+        return value
 
 
 class Nothing(BaseModel):

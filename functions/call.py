@@ -18,9 +18,15 @@ __all__ = ["NOBODY", "Answer", "Call", "UtcTime", "parse"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
-UtcTime = Annotated[
-    datetime, AfterValidator(lambda m: m.replace(tzinfo=UTC) if m.tzinfo is None else m.astimezone(UTC))
-]
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("write a time that every calendar has") from None
+
+
+UtcTime = Annotated[datetime, AfterValidator(_utc)]
 """A time in a body or a query: ISO 8601, taken as UTC when it names no offset; aware and in UTC inside."""
 
 MAX_PROBLEMS = 20

@@ -10,11 +10,23 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from shared.clock import iso
 from shared.work.batches_model import FIELDS, IMPORTED, BatchStatus
 
-__all__ = ["BATCH_ID", "BatchChange", "NewBatch", "said_of"]
+__all__ = ["BATCH_ID", "BatchChange", "NewBatch", "Time", "said_of"]
 
 BATCH_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"
 
-Time = Annotated[datetime, AfterValidator(lambda m: m.replace(tzinfo=UTC) if m.tzinfo is None else m.astimezone(UTC))]
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("that is no time at which a batch was baked") from None
+    if not 2000 <= moment.year <= 9000:
+        raise ValueError("that is no time at which a batch was baked")
+    return moment
+
+
+Time = Annotated[datetime, AfterValidator(_utc)]
+"""ISO 8601, taken as UTC when it names no offset."""
 
 
 def _one_line(value: str) -> str:
@@ -48,13 +60,6 @@ class _Batch(BaseModel):
     note: Note | None = None
     steps: Annotated[list[BatchStep], Field(max_length=100)] | None = None
     ended_at: Time | None = None
-
-    @field_validator("ended_at", "started_at", check_fields=False)
-    @classmethod
-    def _a_time_of_ours(cls, value: datetime | None) -> datetime | None:
-        if value is not None and value.year < 2000:
-            raise ValueError("that is no time at which a batch was baked")
-        return value
 
 
 class NewBatch(_Batch):
