@@ -2,8 +2,8 @@
 
 import azure.functions as func
 
-from functions import relay_health, relay_requests, relay_running
+from functions import relay_health, relay_hooks, relay_requests, relay_running
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
-for surface in (relay_health, relay_requests, relay_running):
+for surface in (relay_health, relay_hooks, relay_requests, relay_running):
     app.register_functions(surface.bp)

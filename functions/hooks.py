@@ -21,10 +21,13 @@ from functions.hook_models import (
     source_json,
 )
 from shared.access import Role
+from shared.errors import InvalidInput
+from shared.outgoing.targets import TargetPolicy
 from shared.services import Services
 
 if TYPE_CHECKING:
     from shared.inbox.kinds import SourceKeys
+    from shared.inbox.source import HookSource
 
 bp = func.Blueprint()
 
@@ -73,7 +76,13 @@ async def create_hook_source(call: Call) -> Answer:
     broker_credentials: dict[str, str] = {}
     if wanted.broker is not None:
         broker_credentials = wanted.broker.credentials()
-        call.services.lan_notifications.check(wanted.id, wanted.broker.config(), broker_credentials)
+        targets = None if wanted.relay_id is None else TargetPolicy(allow_private=True, allow_http=True)
+        call.services.lan_notifications.check(wanted.id, wanted.broker.config(), broker_credentials, targets)
+    if wanted.relay_id is not None and not await call.services.relays.exists(wanted.relay_id):
+        raise InvalidInput(
+            f"relay_id: there is no relay {wanted.relay_id}. Register it first with POST /api/v1/relays.",
+            field="relay_id",
+        )
     source, token = await call.services.hook_sources.create(
         replace(wanted.wanted(), options=options),
         signing_secret=secret,
@@ -81,7 +90,7 @@ async def create_hook_source(call: Call) -> Answer:
         broker_credentials=broker_credentials,
         caller=call.caller,
     )
-    answer = {**source_json(source, call.services.clock.now()), "url": _url(call, source.id, token)}
+    answer = {**source_json(source, call.services.clock.now()), **_address(call, source, token)}
     if wanted.generate_signing_secret:
         answer["signing_secret"] = secret
     return Answer(answer, 201, {"Location": f"{call.services.settings.base_url}/api/v1/hook-sources/{source.id}"})
@@ -91,8 +100,6 @@ async def create_hook_source(call: Call) -> Answer:
 @endpoint(Role.ENGINEER)
 async def change_hook_source(call: Call) -> Answer:
     """Change a source; its address and secrets stay."""
-    from shared.errors import InvalidInput
-
     fields = call.body(ChangeHookSource).fields()
     if not fields:
         raise InvalidInput("Name at least one field to change.")
@@ -109,8 +116,6 @@ async def change_hook_source(call: Call) -> Answer:
 @endpoint(Role.ENGINEER)
 async def give_hook_source_secrets(call: Call) -> Answer:
     """Give a source other secrets; the ones before count on for a while. A generated one is shown once."""
-    from shared.errors import InvalidInput
-
     wanted = call.body(HookSecrets)
     secret = _new_secret() if wanted.generate_signing_secret else wanted.signing_secret
     login = None if wanted.credentials is None else wanted.credentials.model_dump()
@@ -118,6 +123,10 @@ async def give_hook_source_secrets(call: Call) -> Answer:
         raise InvalidInput("Give a signing_secret, generate_signing_secret or credentials.", field="signing_secret")
     sources = call.services.hook_sources
     source = await sources.get(call.route["source"])
+    if login is not None and source.relay_id is not None:
+        raise InvalidInput(
+            "A relay does not keep what senders sign in with: let them sign (`signing_secret`).", field="credentials"
+        )
     call.services.platforms.kinds.get(source.kind).check(source.options, _keys(secret, login))
     source = await sources.give_secrets(
         source.id,
@@ -161,7 +170,7 @@ async def rotate_hook_source(call: Call) -> Answer:
         expires_at=wanted.expires_at,
         caller=call.caller,
     )
-    return Answer({**source_json(source, call.services.clock.now()), "url": _url(call, source.id, token)})
+    return Answer({**source_json(source, call.services.clock.now()), **_address(call, source, token)})
 
 
 @bp.route("api/v1/hook-sources/{source}/revoke", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -217,5 +226,8 @@ def _keys(secret: str | None, login: dict[str, str] | None) -> SourceKeys:
     return SourceKeys((secret,) if secret else (), (login,) if login else ())
 
 
-def _url(call: Call, source: str, token: str) -> str:
-    return f"{call.services.settings.base_url}/api/hooks/{source}/{token}"
+def _address(call: Call, source: HookSource, token: str) -> dict[str, str | None]:
+    """Where to call in. Where a relay is reached in its plant only the plant knows."""
+    if source.relay_id is not None:
+        return {"url": None, "local_path": f"/local/hooks/{source.id}/{token}"}
+    return {"url": f"{call.services.settings.base_url}/api/hooks/{source.id}/{token}"}

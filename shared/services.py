@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from shared.platforms.operations1.requests import ExternalRequests
     from shared.relay.hub import RelayHub
     from shared.relay.hub_registry import Relays
+    from shared.relay.plant_inbound import FetchLan, PlantInbound
     from shared.relay.plant_relay import PlantRelay
     from shared.telemetry.readings import Readings
     from shared.work.batches import Batches
@@ -375,6 +376,7 @@ class Services(Backends):
             self.settings,
             profiles=self.external_requests.profiles.every,
             destinations=self.callbacks.sealed.destination,
+            hooks=self.hooks,
         )
 
     @cached_property
@@ -388,9 +390,16 @@ class Services(Backends):
             connectors=lambda: self.connectors,
             vault=lambda: self.vault,
             http=lambda: self.http,
+            fetcher=self._lan_fetcher,
             queue=(lambda: self._queue) if self.settings.azure.service_bus.wanted else None,
             opc_ua=lambda: self.opc_ua_application,
         )
+
+    def _lan_fetcher(self, inbound: PlantInbound) -> FetchLan:
+        """Takes what waits at brokers on a relay's own network."""
+        from shared.platforms.force_bridge.lan import LanNotifications
+
+        return LanNotifications(inbound.sources, inbound, self.targets, self.clock).fetch
 
     # Floor 6: platforms ------------------------------------------------------------------------------------------
 

@@ -11,12 +11,23 @@ from shared.json_text import load_foreign
 from shared.outgoing.answer import OutgoingAnswer
 from shared.outgoing.failures import OutgoingError
 from shared.outgoing.http import OutgoingHttp
-from shared.relay.messages import Assignments, Command, CommandAnswer, Commands, Heartbeat, pack, unpack
+from shared.relay.messages import (
+    MAX_INBOUND_PACKED,
+    Assignments,
+    Command,
+    CommandAnswer,
+    Commands,
+    Heartbeat,
+    InboundBatch,
+    InboundTaken,
+    pack,
+    unpack,
+)
 from shared.relay.uplink import HubAway, HubRefused, HubShut
 
 __all__ = ["HttpUplink"]
 
-Message = TypeVar("Message", Assignments, Commands)
+Message = TypeVar("Message", Assignments, Commands, InboundTaken)
 
 TIMEOUT_SECONDS = 15.0
 SEND_SECONDS = 30.0
@@ -74,6 +85,11 @@ class HttpUplink:
     async def answer(self, answer: CommandAnswer) -> None:
         """See the port."""
         await self._ask("POST", f"/commands/{answer.id}/answer", TIMEOUT_SECONDS, content=pack(answer))
+
+    async def inbound(self, batch: InboundBatch) -> InboundTaken:
+        """See the port."""
+        answer = await self._ask("POST", "/inbound", SEND_SECONDS, content=pack(batch, most=MAX_INBOUND_PACKED))
+        return self._understood(InboundTaken, answer)
 
     async def close(self) -> None:
         """See the port."""

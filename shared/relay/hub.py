@@ -11,6 +11,7 @@ from shared.relay.hub_commands import CommandBroker, Fill
 from shared.relay.hub_control import PlantReach
 from shared.relay.hub_delivery import Destinations, PlantDelivery, fill_with
 from shared.relay.hub_devices import PlantDevices
+from shared.relay.hub_inbound import RelayInbound
 from shared.relay.hub_intake import RelayIntake
 from shared.relay.hub_registry import Relays
 from shared.relay.hub_silence import RelayWatch
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from shared.collection.ingest import Ingest
     from shared.equipment.registry import EquipmentRegistry
     from shared.events import EventLog
+    from shared.inbox.hooks import Hooks
     from shared.messaging import Queue
     from shared.settings import Settings
     from shared.storage import DocumentStore
@@ -46,6 +48,7 @@ class RelayHub:
         *,
         profiles: Callable[[], Awaitable[Mapping[str, Mapping[str, Any]]]],
         destinations: Destinations,
+        hooks: Hooks,
     ) -> None:
         self.registry = registry
         self._store = store
@@ -58,18 +61,28 @@ class RelayHub:
         self._settings = settings
         self._profiles = profiles
         self._destinations = destinations
+        self._hooks = hooks
 
     @cached_property
     def assignments(self) -> RelayAssignments:
         """What each relay has to do."""
         return RelayAssignments(
-            self._equipment, self._profiles, self.registry, timeout_seconds=self._settings.poll_deadline_seconds
+            self._equipment,
+            self._profiles,
+            self.registry,
+            timeout_seconds=self._settings.poll_deadline_seconds,
+            hook_sources=self.inbound.assigned,
         )
 
     @cached_property
     def intake(self) -> RelayIntake:
         """What the relays read."""
         return RelayIntake(self._queue, self.registry, self._equipment, self._ingest, self._audit, self._clock)
+
+    @cached_property
+    def inbound(self) -> RelayInbound:
+        """What comes in at the relays."""
+        return RelayInbound(self._hooks.sources, self._hooks.kinds, self._hooks.inbox, self._clock)
 
     @cached_property
     def watch(self) -> RelayWatch:

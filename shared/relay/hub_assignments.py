@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from shared.errors import NotFound
 from shared.ids import digest_id
 from shared.json_text import canonical
-from shared.relay.messages import Assignments, Device
+from shared.relay.messages import Assignments, Device, LanSource
 
 if TYPE_CHECKING:
     from shared.equipment.model import Equipment
@@ -20,6 +20,8 @@ __all__ = ["RelayAssignments", "device_of"]
 
 ListProfiles = Callable[[], Awaitable[Mapping[str, Mapping[str, Any]]]]
 """All request profiles by id."""
+ListHookSources = Callable[[str], Awaitable[Sequence[LanSource]]]
+"""Who may call in at a relay."""
 
 
 def device_of(equipment: Equipment, *, timeout_seconds: float) -> Device:
@@ -44,12 +46,19 @@ class RelayAssignments:
     """Makes the assignments of a relay."""
 
     def __init__(
-        self, equipment: EquipmentRegistry, profiles: ListProfiles, relays: Relays, *, timeout_seconds: float
+        self,
+        equipment: EquipmentRegistry,
+        profiles: ListProfiles,
+        relays: Relays,
+        *,
+        timeout_seconds: float,
+        hook_sources: ListHookSources,
     ) -> None:
         self._equipment = equipment
         self._profiles = profiles
         self._relays = relays
         self._timeout = timeout_seconds
+        self._hook_sources = hook_sources
 
     async def of(self, relay_id: str) -> Assignments:
         """What this relay has to do now. The etag is made of the content: the same work has the same one."""
@@ -61,12 +70,16 @@ class RelayAssignments:
         said: dict[str, Any] = {"devices": [d.model_dump(mode="json") for d in devices], "profiles": profiles}
         if commands_by != "http":
             said["commands_by"] = commands_by
+        hook_sources = tuple(await self._hook_sources(relay_id))
+        if hook_sources:
+            said["hook_sources"] = [source.model_dump(mode="json") for source in hook_sources]
         return Assignments(
             relay_id=relay_id,
             etag=digest_id(canonical(said)),
             devices=devices,
             request_profiles=tuple(profiles),
             commands_by=commands_by,
+            hook_sources=hook_sources,
         )
 
     async def _commands_by(self, relay_id: str) -> CommandsBy:

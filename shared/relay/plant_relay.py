@@ -23,12 +23,14 @@ from shared.relay.plant_commands import CommandLoop
 from shared.relay.plant_delivery import SiteDelivery
 from shared.relay.plant_heartbeat import HeartbeatLoop
 from shared.relay.plant_hub_link import HubLink
+from shared.relay.plant_inbound import FetchLan, PlantInbound, PlantInboundSources
 from shared.relay.plant_latest import LatestReadings
 from shared.relay.plant_machine import Plant
 from shared.relay.plant_sampler import Sampler
 from shared.relay.plant_secrets import SiteSecrets
 from shared.relay.plant_sender import Sender
 from shared.relay.plant_spool import NEARLY_FULL, Spool
+from shared.relay.plant_spool_inbound import InboundSpool
 from shared.relay.uplink import Uplink, UplinkError
 
 if TYPE_CHECKING:
@@ -77,11 +79,12 @@ class _Works:
     sender: Sender
     heartbeat: HeartbeatLoop
     commands: CommandLoop
+    inbound: PlantInbound
     loops: dict[str, Callable[[], Awaitable[None]]]
 
     def links(self, other: HubLink) -> tuple[HubLink, ...]:
         """Every way of talking to the hub."""
-        return (self.sender.link, self.heartbeat.link, self.commands.link, other)
+        return (self.sender.link, self.heartbeat.link, self.commands.link, self.inbound.link, other)
 
 
 class PlantRelay:
@@ -96,16 +99,18 @@ class PlantRelay:
         vault: Callable[[], Vault],
         uplink: Callable[[], Uplink],
         http: Callable[[], OutgoingHttp] | None = None,
+        fetcher: Callable[[PlantInbound], FetchLan] | None = None,
         certificates: CertificateWatch | None = None,
     ) -> None:
-        """``connectors``, ``vault``, ``uplink`` and ``http`` are made when they are needed. Without ``http`` no
-        notifications are delivered here."""
+        """``connectors``, ``vault``, ``uplink``, ``http`` and ``fetcher`` are made when they are needed. Without
+        ``http`` no notifications are delivered here, without ``fetcher`` no brokers are asked for any."""
         self._identity = identity
         self._clock = clock
         self._connectors = connectors
         self._vault = vault
         self._make_uplink = uplink
         self._http = http
+        self._fetcher = fetcher
         self._certificates = certificates
         self._kept = KeptAssignments(identity.folder / "assignments.json", identity.relay_id)
         self._uplink: Uplink | None = None
@@ -151,11 +156,25 @@ class PlantRelay:
             await works.sampler.close()
             await self.latest.keep()
             await works.spool.close()
+            await works.inbound.spool.close()
         if self._uplink is not None:
             await self._uplink.close()
 
+    @property
+    def inbound(self) -> PlantInbound:
+        """The door for what calls in on site. Raises ``Unavailable``: the relay has not begun, or cannot."""
+        if self._works is None:
+            detail = self._cannot_start or "The relay is starting: send it again in a few seconds."
+            raise Unavailable(detail, retry_after=5.0)
+        return self._works.inbound
+
     async def _begin(self) -> _Works | None:
         identity = self._identity
+        try:
+            inbound_spool = InboundSpool.open(identity.folder / "inbound.db")
+        except OvenbridgeError as error:
+            self._say_cannot_start(error)
+            return None
         try:
             spool = Spool.open(
                 identity.folder / "spool.db",
@@ -164,9 +183,8 @@ class PlantRelay:
                 max_days=identity.spool_max_days,
             )
         except OvenbridgeError as error:
-            if error.detail != self._cannot_start:
-                log.error("The relay cannot start: %s", error.detail)
-            self._cannot_start = error.detail
+            await inbound_spool.close()
+            self._say_cannot_start(error)
             return None
         self._cannot_start = ""
         uplink = self._uplink = self._make_uplink()
@@ -185,14 +203,20 @@ class PlantRelay:
             etag=lambda: self.etag,
             certificates=None if self._certificates is None else self._certificates.ends,
         )
+        sources = PlantInboundSources(secrets)
+        inbound = PlantInbound(inbound_spool, sources, uplink, identity.relay_id, self._clock)
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "assignments": self._follow_assignments,
             "sending": sender.run,
             "heartbeat": heartbeat.run,
             "commands": commands.run,
+            "inbound": inbound.run,
             "last values": self.latest.run,
         }
-        self._works = works = _Works(spool, sampler, sender, heartbeat, commands, loops)
+        if self._fetcher is not None:
+            fetch = self._fetcher(inbound)
+            loops["brokers"] = lambda: inbound.fetch_forever(fetch)
+        self._works = works = _Works(spool, sampler, sender, heartbeat, commands, inbound, loops)
         for link in works.links(self._link):
             link.sight = self._link.sight
         await self.latest.load()
@@ -200,6 +224,11 @@ class PlantRelay:
             log.info("Reading %d machines as assigned last, until the hub says otherwise.", len(kept.devices))
             await self._assign(works, kept)
         return works
+
+    def _say_cannot_start(self, error: OvenbridgeError) -> None:
+        if error.detail != self._cannot_start:
+            log.error("The relay cannot start: %s", error.detail)
+        self._cannot_start = error.detail
 
     # Assignments -------------------------------------------------------------------------------------------------
 
@@ -249,6 +278,7 @@ class PlantRelay:
         log.info("Reading %d machines as the hub says now.", len(new.devices))
 
     async def _assign(self, works: _Works, assignments: Assignments) -> None:
+        works.inbound.sources.assign(assignments.hook_sources)
         await works.sampler.assign(assignments.devices)
         self._assignments = assignments
 
@@ -271,7 +301,8 @@ class PlantRelay:
         try:
             ending = [] if self._certificates is None else self._certificates.warnings()
             certificates = [Trouble(said, said, blocking=False) for said in ending]
-            return [*await _disk_troubles(works.spool), *self._hub_troubles(works), *certificates]
+            disk = [*await _disk_troubles(works.spool), *_inbound_troubles(works.inbound.spool)]
+            return [*disk, *self._hub_troubles(works), *certificates]
         except Unavailable as error:
             return [Trouble(error.detail, "Check the disk of the relay.", blocking=True)]
 
@@ -306,6 +337,16 @@ async def _disk_troubles(spool: Spool) -> list[Trouble]:
         said = f"{state.refused_total} readings were refused by the hub and set aside in the spool."
         found.append(Trouble(said, said, blocking=False))
     return found
+
+
+def _inbound_troubles(spool: InboundSpool) -> list[Trouble]:
+    if spool.fill < NEARLY_FULL:
+        return []
+    said = (
+        f"{spool.waiting:,} messages that came in on site wait for the hub, {spool.fill:.0%} of what may wait; at "
+        "100 % their senders are told to try again."
+    )
+    return [Trouble(said, said, blocking=False)]
 
 
 async def _forever(loop: Callable[[], Awaitable[None]]) -> None:

@@ -12,6 +12,7 @@ from shared.outgoing.http import OutgoingHttp
 from shared.outgoing.targets import TargetPolicy
 from shared.relay.http_uplink import HttpUplink
 from shared.relay.plant_certificates import CertificateWatch
+from shared.relay.plant_inbound import FetchLan, PlantInbound
 from shared.relay.plant_relay import PlantRelay, RelayIdentity
 from shared.settings import Settings
 
@@ -33,6 +34,7 @@ def plant_relay(
     connectors: Callable[[], Connectors],
     vault: Callable[[], Vault],
     http: Callable[[], OutgoingHttp],
+    fetcher: Callable[[PlantInbound], FetchLan] | None = None,
     queue: Callable[[], ServiceBusQueue | SqliteQueue] | None = None,
     opc_ua: Callable[[], OpcUaApplication] | None = None,
 ) -> PlantRelay:
@@ -71,5 +73,12 @@ def plant_relay(
         opc_ua_end=opc_ua_end,
     )
     return PlantRelay(
-        identity, clock, connectors=connectors, vault=vault, uplink=uplink, http=http, certificates=certificates
+        identity,
+        clock,
+        connectors=connectors,
+        vault=vault,
+        uplink=uplink,
+        http=http,
+        fetcher=fetcher,
+        certificates=certificates,
     )

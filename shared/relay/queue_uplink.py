@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 from shared.errors import InvalidInput, PayloadTooLarge, Unavailable
 from shared.messaging import Outgoing
-from shared.relay.messages import MAX_COMMANDS, Assignments, Command, CommandAnswer, Heartbeat, Wake, unpack
+from shared.relay.messages import (
+    MAX_COMMANDS,
+    Assignments,
+    Command,
+    CommandAnswer,
+    Heartbeat,
+    InboundBatch,
+    InboundTaken,
+    Wake,
+    unpack,
+)
 from shared.relay.signing import SIGNATURE, key_of
 from shared.relay.uplink import HubAway, HubRefused, HubShut, UplinkError
 from shared.topology import topology
@@ -128,6 +138,10 @@ class QueueUplink:
         received = self._held.pop(answer.id, None)
         if received is not None:
             await self._settle("complete", received)
+
+    async def inbound(self, batch: InboundBatch) -> InboundTaken:
+        """See the port."""
+        return await self._http.inbound(batch)
 
     async def close(self) -> None:
         """See the port."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from shared.errors import OvenbridgeError
-from shared.relay.messages import Assignments, Command, CommandAnswer, Heartbeat
+from shared.relay.messages import Assignments, Command, CommandAnswer, Heartbeat, InboundBatch, InboundTaken
 
 __all__ = ["HubAway", "HubRefused", "HubShut", "Uplink", "UplinkError"]
 
@@ -56,6 +56,10 @@ class Uplink(Protocol):
 
     async def answer(self, answer: CommandAnswer) -> None:
         """Say what came of a command."""
+        ...
+
+    async def inbound(self, batch: InboundBatch) -> InboundTaken:
+        """Hand over what came in on site; what is named in the answer may be forgotten."""
         ...
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shared import json_text
 from shared.clock import Clock, iso, parse_iso
@@ -29,12 +29,13 @@ from shared.events.catalogue import EXTERNAL, NONE
 from shared.ids import digest_id
 from shared.inbox.kinds import Look, SourceKeys
 from shared.inbox.model import InboundMessage
-from shared.inbox.service import Inbox
-from shared.inbox.sources import HookSource, HookSources
+from shared.inbox.service import Accepted
+from shared.inbox.source import HookSource
 from shared.outgoing.targets import TargetPolicy
 
 if TYPE_CHECKING:
     from shared.connectors.mqtt_session import Arrival
+    from shared.inbox.model import Verdict
 
 __all__ = ["KIND", "LanNotifications", "NotificationKind", "same_notification"]
 
@@ -60,10 +61,36 @@ class _Pause:
     """Of the source: one that was made anew is tried at once."""
 
 
-class LanNotifications:
-    """Fetches what waits at the brokers of all sources of this kind."""
+class BrokerSources(Protocol):
+    """Whose brokers are asked: the hub's ``HookSources``, or those that are assigned to a relay."""
 
-    def __init__(self, sources: HookSources, inbox: Inbox, targets: TargetPolicy, clock: Clock) -> None:
+    async def of_kind(self, kind: str) -> Sequence[HookSource]: ...
+
+    async def broker_credentials(self, source: HookSource) -> Mapping[str, str]: ...
+
+    async def note_broker(self, source: HookSource, error: str | None, *, used: bool) -> None: ...
+
+
+class Keeps(Protocol):
+    """Where messages go: the hub's ``Inbox``, or a relay's disk on the way there. Durable when it returns."""
+
+    async def accept(
+        self,
+        source: str,
+        raw: bytes,
+        headers: Mapping[str, str],
+        *,
+        dedupe_key: str | None,
+        verdict: Verdict,
+        event: str | None = None,
+        equipment_id: str | None = None,
+    ) -> Accepted: ...
+
+
+class LanNotifications:
+    """Fetches what waits at the brokers of all sources of this kind that come in where it runs."""
+
+    def __init__(self, sources: BrokerSources, inbox: Keeps, targets: TargetPolicy, clock: Clock) -> None:
         self._sources = sources
         self._inbox = inbox
         self._targets = targets
@@ -72,10 +99,17 @@ class LanNotifications:
         self._credentials: dict[str, tuple[datetime, Mapping[str, str]]] = {}
         self._pauses: dict[str, _Pause] = {}
 
-    def check(self, source_id: str, broker: Mapping[str, Any], credentials: Mapping[str, str]) -> None:
-        """Raise ``InvalidInput`` naming ``broker.…`` for what cannot work. Nothing is sent."""
+    def check(
+        self,
+        source_id: str,
+        broker: Mapping[str, Any],
+        credentials: Mapping[str, str],
+        targets: TargetPolicy | None = None,
+    ) -> None:
+        """Raise ``InvalidInput`` naming ``broker.…`` for what cannot work. Nothing is sent. ``targets``: the policy
+        where it is fetched, if that is not here."""
         try:
-            self._plan(source_id, broker, credentials)
+            self._plan(source_id, broker, credentials, targets)
         except InvalidInput as err:
             raise _in_words(err) from None
 
@@ -129,7 +163,7 @@ class LanNotifications:
         now = self._clock.now()
         if self._known is None or now - self._known[0] >= KNOWN_FOR:
             self._known = (now, await self._sources.of_kind(KIND))
-        return [source for source in self._known[1] if source.is_open(now)]
+        return [source for source in self._known[1] if source.is_open(now) and source.relay_id is None]
 
     async def _credentials_of(self, source: HookSource) -> Mapping[str, str]:
         if source.broker_ref is None:
@@ -153,15 +187,22 @@ class LanNotifications:
         log.warning("The notifications of %s could not be fetched: %s", source.id, err.detail)
         await self._sources.note_broker(source, err.detail, used=False)
 
-    def _plan(self, source_id: str, broker: Mapping[str, Any], credentials: Mapping[str, str]) -> MqttPlan:
-        options = {key: value for key, value in broker.items() if key not in ("endpoint", "port")}
+    def _plan(
+        self,
+        source_id: str,
+        broker: Mapping[str, Any],
+        credentials: Mapping[str, str],
+        targets: TargetPolicy | None = None,
+    ) -> MqttPlan:
+        not_options = ("endpoint", "port", "relay_credential_ref")
+        options = {key: value for key, value in broker.items() if key not in not_options}
         config = {
             "endpoint": broker.get("endpoint"),
             "port": broker.get("port"),
             "credentials": dict(credentials),
             "additional_config": {"path": f"{ROOT}/#", **options},
         }
-        worked_out = plan(config, profiles()["mqtt"], f"hook-{source_id}", self._targets)
+        worked_out = plan(config, profiles()["mqtt"], f"hook-{source_id}", targets or self._targets)
         for topic in worked_out.filters:
             if topic.split("/")[0] != ROOT:
                 raise InvalidInput(
