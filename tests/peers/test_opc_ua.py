@@ -226,6 +226,15 @@ async def test_a_combi_steamer_needs_no_mapping(world: World) -> None:
     assert reading.quality is Quality.GOOD
 
 
+async def test_a_rational_oven_is_read_as_a_combi_steamer(world: World) -> None:
+    named = world.open("rational", options={"device": f"{COOKING}s=CombiSteamerDevice_{{n}}", "n": 9002})
+    for connector in (world.open("rational"), named):
+        reading = await connector.get_current_reading()
+        assert (reading.quality, reading.values["temperature.cabinet"].value) == (Quality.GOOD, 181.3)
+    tested = await named.test_connection()
+    assert (tested.success, "temperature" in tested.supported_features) == (True, True)
+
+
 async def test_a_deck_oven_needs_no_mapping_and_is_browsed_once(world: World) -> None:
     connector = world.open("opc30200-oven", options={"device": f"{COOKING}s=DeckOven_1"})
     first = await connector.get_current_reading()
