@@ -90,3 +90,22 @@ MAKERS = (Path(__file__).resolve().parents[3] / "docs" / "equipment.md").read_te
 )
 def test_the_configurations_of_the_makers_are_accepted(config: dict[str, Any]) -> None:
     ConnectorFactory.check(config["protocol"], {k: v for k, v in config.items() if k != "poll_interval_seconds"})
+
+
+@pytest.mark.parametrize("maker", ["Rational", "Wachtel", "SALVA", "Farjas", "COLBAKE", "Sveba Dahlen"])
+def test_every_maker_of_the_guide_has_a_way_an_example_and_an_honest_word(maker: str) -> None:
+    sections = [" ".join(part.split()) for part in MAKERS.split("\n## ")[1:] if part.startswith(maker)]
+    assert len(sections) == 1
+    assert "```json config" in sections[0]
+    assert re.search(r"Verified(:| against| as)", sections[0])
+    assert "ot verified: " in sections[0]
+    assert f"| {maker} | `" in MAKERS.partition("\n## ")[0]
+
+
+def test_the_links_within_the_page_lead_somewhere() -> None:
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", line[3:].lower()).strip().replace(" ", "-")
+        for line in MAKERS.splitlines()
+        if line.startswith("## ")
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", MAKERS)) <= headings
