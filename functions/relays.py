@@ -285,6 +285,7 @@ async def take_relay_readings(message: Arrived, house: Services) -> None:
         message_id=message.message_id,
         signature=message.properties.get(SIGNATURE),
         enqueued_at=message.enqueued_at,
+        delivery_count=message.delivery_count,
     )
 
 

@@ -32,6 +32,8 @@ class Arrived:
     message_id: str
     properties: Mapping[str, str]
     enqueued_at: datetime | None
+    delivery_count: int = 1
+    """1 at the first delivery."""
 
 
 MessageHandler = Callable[[Arrived, Services], Awaitable[None]]
@@ -58,7 +60,8 @@ def message_worker(handler: MessageHandler) -> Callable[..., Awaitable[None]]:
         at = msg.enqueued_time_utc
         if at is not None:
             at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-        await handler(Arrived(msg.get_body(), msg.message_id or "", said, at), house)
+        arrived = Arrived(msg.get_body(), msg.message_id or "", said, at, msg.delivery_count or 1)
+        await handler(arrived, house)
 
     return _queue_function(handler, whole)
 

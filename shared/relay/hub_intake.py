@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from shared.access.model import system
 from shared.clock import iso
-from shared.errors import Conflict, Forbidden, InvalidInput, NotFound, PayloadTooLarge
-from shared.ids import digest_id
+from shared.errors import Conflict, Forbidden, InvalidInput, NotFound, PayloadTooLarge, Unavailable
+from shared.ids import digest_id, new_id
 from shared.messaging import Outgoing
 from shared.metrics import (
     RELAY_BATCHES_DOUBTED,
@@ -61,6 +61,9 @@ QUEUE = "relay-ingest"
 
 AHEAD = timedelta(minutes=5)
 """A reading from further in the future has a wrong time. It would hide all that come after it."""
+PUT_OFF_FROM = 5
+"""From this delivery on a batch is put off rather than delivered again at once. The queue gives up after ten."""
+PUT_OFF_FOR = timedelta(minutes=1)
 TOGETHER = 8
 """Machines of one batch that are taken beside each other."""
 MOST_VALUES = 1_000
@@ -129,21 +132,46 @@ class RelayIntake:
     # The queue ---------------------------------------------------------------------------------------------------
 
     async def arrived(
-        self, body: bytes, *, message_id: str, signature: str | None, enqueued_at: datetime | None
+        self,
+        body: bytes,
+        *,
+        message_id: str,
+        signature: str | None,
+        enqueued_at: datetime | None,
+        delivery_count: int = 1,
     ) -> None:
-        """Take a message out of the queue, if the relay that it names has signed it; safe to repeat.
+        """Take a message out of the queue, if the relay that it names has signed it; safe to repeat. One that cannot be
+        taken because the store is away is put off before the queue gives it up: an outage may last longer than ten
+        deliveries.
 
         Args:
             body: the packed batch.
             message_id: for counting each once that is not believed.
             signature: the message's property of that name.
             enqueued_at: when the queue took it.
+            delivery_count: 1 at the first delivery.
 
         Raises:
             Forbidden: it is not signed by that relay; it ends among the dead letters.
             InvalidInput: it is no batch; the same.
             Unavailable: the store, the vault or a queue is away; the message comes again.
         """
+        try:
+            await self._arrived(body, message_id, signature, enqueued_at)
+        except Unavailable as error:
+            if delivery_count < PUT_OFF_FROM:
+                raise
+            await self._put_off(body, signature, error)
+
+    async def _put_off(self, body: bytes, signature: str | None, error: Unavailable) -> None:
+        """Send it to ourselves for later. Dying after it, or an answer that is lost, makes two of one: both are taken
+        as one."""
+        at = self._clock.now() + PUT_OFF_FOR
+        log.warning("A batch is tried again at %s: %s", iso(at), error.detail)
+        said = {**properties(), **({} if signature is None else {SIGNATURE: signature})}
+        await self._queue.send(QUEUE, [Outgoing(body, f"later:{new_id()}", at, correlation_id(), said)])
+
+    async def _arrived(self, body: bytes, message_id: str, signature: str | None, enqueued_at: datetime | None) -> None:
         batch = _batch(body)
         relay = await self._known(batch)
         if relay is None:

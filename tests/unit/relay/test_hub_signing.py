@@ -199,6 +199,26 @@ async def test_a_vault_that_is_away_gives_nothing_up(
     assert (await doubted(hub))["count"] == 0
 
 
+async def test_a_store_that_is_away_for_long_gives_nothing_up(
+    hub: Hub, drain: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hub.machine("OVEN-1")
+    body = pack(hub.batch(hub.reading("OVEN-1")))
+    await put(hub, body, "a", {SIGNATURE: key_of(hub.token).sign(body)})
+
+    async def away(*_: Any) -> Any:
+        raise Unavailable("The store is away.")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(hub.house.store, "read", away)
+        for _ in range(30):  # half an hour
+            await drain(queues=DRAINED)
+            hub.clock.advance(61)
+    assert not (await drain(queues=DRAINED)).failures
+    assert await dead(hub) == []
+    assert len(await readings_of(hub.house, "OVEN-1")) == 1
+
+
 async def test_how_it_hears_of_commands(hub: Hub) -> None:
     answer = await hub.api.patch("/api/v1/relays/hall-1", json={"commands_by": "queue"})
     assert answer.status == 400, "an embedded queue is none that a relay could reach"
