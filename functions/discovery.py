@@ -207,7 +207,7 @@ def _tester(call: Call) -> ConnectionTester:
 def _found(equipment: Equipment, form: Mapping[str, Any], found: Discovery) -> dict[str, Any]:
     return {
         "equipment_id": equipment.id,
-        "devices": [_device(device, form) for device in found.devices],
+        "devices": [_device(device, form, equipment.protocol) for device in found.devices],
         "nodes": [
             {
                 "at": node.at,
@@ -223,8 +223,10 @@ def _found(equipment: Equipment, form: Mapping[str, Any], found: Discovery) -> d
     }
 
 
-def _device(device: DiscoveredDevice, form: Mapping[str, Any]) -> dict[str, Any]:
+def _device(device: DiscoveredDevice, form: Mapping[str, Any], protocol: str | None) -> dict[str, Any]:
     """With a body that is ready for iot-config; credentials stay as they are."""
+    from shared.connectors.profiles import profile_of
+
     options = {name: value for name, value in form["additional_config"].items() if name not in ("signals", "device")}
     ready = {
         "protocol": "opc_ua",
@@ -232,6 +234,10 @@ def _device(device: DiscoveredDevice, form: Mapping[str, Any]) -> dict[str, Any]
         "port": form["port"],
         "additional_config": options | {"signals": {key: dict(spec) for key, spec in device.signals.items()}},
     }
+    profile = profile_of(protocol or "")
+    if profile is not None and profile.cloud is not None:
+        # The endpoint means the vendor's cloud, where this server is one of two: it stays, and the device is named.
+        ready |= {"protocol": protocol, "additional_config": options | {"device": device.address}}
     return {
         "name": device.name,
         "type": device.type,

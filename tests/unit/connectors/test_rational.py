@@ -114,6 +114,20 @@ def test_accounts_are_told_apart_and_tell_nothing() -> None:
     assert "s3cret" not in same
 
 
+def test_what_discovery_finds_is_ready_for_this_profile() -> None:
+    from functions.discovery import _device
+    from shared.connectors.discovery import DiscoveredDevice
+
+    address = "nsu=http://connectedcooking.com/OPCUA/;s=CombiSteamerDevice_9002"
+    device = DiscoveredDevice("Combi", "CombiSteamerDeviceType", "opc30200-combi", address, {"humidity": {"at": "i=1"}})
+    ready = _device(device, GUIDE, "rational")["iot_config"]
+    assert (ready["protocol"], ready["endpoint"]) == ("rational", GUIDE["endpoint"])
+    found = planned(ready)
+    assert found.live is not None
+    assert found.live.config["additional_config"]["device"] == address
+    assert _device(device, GUIDE, "opc_ua")["iot_config"]["protocol"] == "opc_ua"
+
+
 # What never happens --------------------------------------------------------------------------------------------------
 
 
@@ -152,7 +166,7 @@ def test_credentials_go_to_the_endpoints_own_address_only() -> None:
     assert found.batches is not None
     assert found.batches.source.data_url.startswith("https://connectedcooking.com.evil.example/")
     for name in ("opc_ua_endpoint", "url", "host"):
-        again = planned({"credentials": GUIDE["credentials"] | CLIENT}, **{name: "evil.example"})
+        again = planned({"credentials": GUIDE["credentials"] | CLIENT}, CLOSED, **{name: "evil.example"})
         assert again.live is not None
         assert again.batches is not None
         places = (again.live.config["endpoint"], again.batches.source.data_url, again.batches.source.where)
