@@ -7,6 +7,7 @@ they are needed. Handlers call :func:`services`; tests put their own in place wi
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -399,7 +400,8 @@ class Services(Backends):
         """Takes what waits at brokers on a relay's own network."""
         from shared.platforms.force_bridge.lan import LanNotifications
 
-        return LanNotifications(inbound.sources, inbound, self.targets, self.clock).fetch
+        at_hand = timedelta()  # the assignments are in memory
+        return LanNotifications(inbound.sources, inbound, self.targets, self.clock, known_for=at_hand).fetch
 
     # Floor 6: platforms ------------------------------------------------------------------------------------------
 

@@ -90,13 +90,23 @@ class Keeps(Protocol):
 class LanNotifications:
     """Fetches what waits at the brokers of all sources of this kind that come in where it runs."""
 
-    def __init__(self, sources: BrokerSources, inbox: Keeps, targets: TargetPolicy, clock: Clock) -> None:
+    def __init__(
+        self,
+        sources: BrokerSources,
+        inbox: Keeps,
+        targets: TargetPolicy,
+        clock: Clock,
+        *,
+        known_for: timedelta = KNOWN_FOR,
+    ) -> None:
+        """``known_for``: how long the list of sources is believed."""
+        self._known_for = known_for
         self._sources = sources
         self._inbox = inbox
         self._targets = targets
         self._clock = clock
         self._known: tuple[datetime, Sequence[HookSource]] | None = None
-        self._credentials: dict[str, tuple[datetime, Mapping[str, str]]] = {}
+        self._credentials: dict[tuple[str, str], tuple[datetime, Mapping[str, str]]] = {}
         self._pauses: dict[str, _Pause] = {}
 
     def check(
@@ -161,7 +171,7 @@ class LanNotifications:
 
     async def _open_sources(self) -> list[HookSource]:
         now = self._clock.now()
-        if self._known is None or now - self._known[0] >= KNOWN_FOR:
+        if self._known is None or now - self._known[0] >= self._known_for:
             self._known = (now, await self._sources.of_kind(KIND))
         return [source for source in self._known[1] if source.is_open(now) and source.relay_id is None]
 
@@ -169,10 +179,12 @@ class LanNotifications:
         if source.broker_ref is None:
             return {}
         now = self._clock.now()
-        known = self._credentials.get(source.broker_ref)
+        # By the address, too: on a relay a name is looked up for one address, and holds for no other.
+        key = (source.broker_ref, json_text.dump([source.broker]).decode())
+        known = self._credentials.get(key)
         if known is None or now - known[0] >= CREDENTIALS_FOR:
             known = (now, await self._sources.broker_credentials(source))
-            self._credentials[source.broker_ref] = known
+            self._credentials[key] = known
         return known[1]
 
     async def _failed(self, source: HookSource, err: OvenbridgeError) -> None:
@@ -183,7 +195,8 @@ class LanNotifications:
         seconds = pause_seconds(source.id, now, failures=failures, interval_seconds=EVERY_SECONDS, error_code=code)
         self._pauses[source.id] = _Pause(failures, now + timedelta(seconds=seconds), source.created_at)
         if source.broker_ref is not None:
-            self._credentials.pop(source.broker_ref, None)
+            for key in [key for key in self._credentials if key[0] == source.broker_ref]:
+                del self._credentials[key]
         log.warning("The notifications of %s could not be fetched: %s", source.id, err.detail)
         await self._sources.note_broker(source, err.detail, used=False)
 

@@ -15,8 +15,10 @@ import pytest
 from pydantic import ValidationError
 
 from shared.clock import ManualClock
+from shared.connectors.mqtt_plan import MqttPlan
 from shared.errors import NotFound, Unavailable
 from shared.inbox.source import HookSource
+from shared.platforms.force_bridge import lan
 from shared.relay.messages import InboundBatch, InboundTaken, LanSource, pack, unpack
 from shared.relay.plant_inbound import PlantInbound, PlantInboundSources
 from shared.relay.plant_secrets import MissingSecret, SiteSecrets
@@ -263,6 +265,30 @@ async def test_a_broker_on_site_is_told_to_the_relay_without_secrets(plant: Plan
     await vault.set("broker", '{"for": "10.0.0.3", "credentials": {"username": "relay", "password": "pw"}}')
     with pytest.raises(MissingSecret, match="never sent"):
         await plant.door.sources.broker_credentials(source)
+
+
+async def test_credentials_of_one_broker_are_not_sent_to_another(
+    plant: Plant, hub: Hub, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also within the ten minutes for which they are remembered."""
+    sent: list[tuple[str, str | None]] = []
+
+    async def take(plan: MqttPlan, *_: Any) -> int:
+        sent.append((plan.host, plan.password))
+        return 0
+
+    monkeypatch.setattr(lan, "take_queue", take)
+    await created(plant, kind="force_bridge_mqtt", broker=BROKER)
+    text = '{"for": "10.0.0.2", "credentials": {"username": "relay", "password": "pw"}}'
+    await plant.door.sources._secrets._vault.set("broker", text)
+    fetching = lan.LanNotifications(plant.door.sources, plant.door, hub.house.targets, clock, known_for=timedelta())
+    await fetching.fetch()
+    await hub.api.delete(f"{SOURCES}/line")
+    clock.advance(1)
+    await created(plant, kind="force_bridge_mqtt", broker=BROKER | {"endpoint": "mqtt://10.66.6.6"})
+    await fetching.fetch()
+    assert sent == [("10.0.0.2", "pw")]
+    assert "never sent to 10.66.6.6:1883" in str(plant.door.sources.problems["line"])
 
 
 async def test_how_the_broker_is_stands_at_the_hub(plant: Plant, hub: Hub) -> None:
