@@ -30,12 +30,19 @@ class Platforms:
         """The kinds of senders, by the name a hook source has for them."""
         from shared.inbox.kinds import Kinds
 
-        return Kinds({"generic": self._generic, "force_bridge_mqtt": self._force_bridge_mqtt})
+        return Kinds(
+            {"generic": self._generic, "force_bridge": self._force_bridge, "force_bridge_mqtt": self._force_bridge_mqtt}
+        )
 
     def _generic(self) -> Kind:
         from shared.inbox.generic import GenericKind
 
         return GenericKind(self._house.events)
+
+    def _force_bridge(self) -> Kind:
+        from shared.platforms.force_bridge.lan import POSTED, NotificationKind
+
+        return NotificationKind(self._house.events, name=POSTED)
 
     def _force_bridge_mqtt(self) -> Kind:
         from shared.platforms.force_bridge.lan import NotificationKind

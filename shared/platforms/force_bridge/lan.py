@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from shared.connectors.mqtt_session import Arrival
     from shared.inbox.model import Verdict
 
-__all__ = ["KIND", "LanNotifications", "NotificationKind", "same_notification"]
+__all__ = ["KIND", "POSTED", "LanNotifications", "NotificationKind", "same_notification"]
 
 log = logging.getLogger("ovenbridge.force_bridge")
 
 KIND = "force_bridge_mqtt"
+POSTED = "force_bridge"
+"""The same notifications, posted to our address."""
 ROOT = "external"
 EVERY_SECONDS = 10
 """The timer's, for the back-off."""
@@ -228,16 +230,23 @@ class LanNotifications:
 class NotificationKind:
     """Publishes an ``EXTERNAL`` event that says what FORCE Bridge said."""
 
-    def __init__(self, events: EventLog) -> None:
+    def __init__(self, events: EventLog, *, name: str = KIND) -> None:
+        """``name``: of the kind; :data:`POSTED` for those that FORCE Bridge posts by HTTP."""
         self._events = events
+        self._name = name
 
     def check(self, options: Mapping[str, Any], keys: SourceKeys) -> dict[str, Any]:
-        """Everything stands in ``broker``."""
+        """It has none: FORCE Bridge signs nothing, and for a broker everything stands in ``broker``."""
         if options:
-            raise InvalidInput(f"The kind {KIND} has no options; see `broker`.", field=f"options.{next(iter(options))}")
+            raise InvalidInput(f"The kind {self._name} has no options.", field=f"options.{next(iter(options))}")
         if keys.signing or keys.credentials:
+            why = (
+                "FORCE Bridge signs nothing and signs in nowhere: its path is secret."
+                if self._name == POSTED
+                else f"Messages of the kind {KIND} are fetched: user name and password stand in `broker`."
+            )
             raise InvalidInput(
-                f"Messages of the kind {KIND} are fetched: user name and password stand in `broker`.",
+                why,
                 field="signing_secret" if keys.signing else "credentials",
             )
         return {}

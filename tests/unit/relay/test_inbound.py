@@ -18,6 +18,7 @@ from shared.clock import ManualClock
 from shared.connectors.mqtt_plan import MqttPlan
 from shared.errors import NotFound, Unavailable
 from shared.inbox.source import HookSource
+from shared.json_text import dump
 from shared.platforms.force_bridge import lan
 from shared.relay.messages import InboundBatch, InboundTaken, LanSource, pack, unpack
 from shared.relay.plant_inbound import PlantInbound, PlantInboundSources
@@ -246,6 +247,22 @@ async def test_the_largest_message_travels(plant: Plant, hub: Hub) -> None:
     assert message["sha256"] == hashlib.sha256(raw).hexdigest()
 
 
+async def test_force_bridge_that_posts_again_is_told_once(
+    plant: Plant, hub: Hub, drain: Callable[..., Awaitable[Drained]]
+) -> None:
+    """It has no message id: it tries again every ten seconds with the same notification."""
+    token = await created(plant, kind="force_bridge")
+    said = {"callbackId": "C1", "timestamp": "2026-11-21T09:30:00.000Z", "eventType": "TOOL_UPDATED", "objectId": "T1"}
+    for link in ("a", "b"):
+        raw = dump({"properties": {**said, "objectType": "TOOL", "data": {}}, "_links": link})
+        await plant.door.receive("line", token, raw, {})
+    await plant.door.bring()
+    (message,) = await inbox(hub)
+    assert (message["duplicates"], message["event"]) == (1, "TOOL_UPDATED")
+    assert (await drain(queues=("inbound-events",))).failures == []
+    assert (await inbox(hub))[0]["status"] == "handled"
+
+
 # Brokers -------------------------------------------------------------------------------------------------------------
 
 BROKER = {"endpoint": "mqtt://10.0.0.2", "relay_credential_ref": "broker", "allow_plain_password": True}
@@ -313,6 +330,7 @@ async def test_how_the_broker_is_stands_at_the_hub(plant: Plant, hub: Hub) -> No
         {"relay_id": "hall-1", "credentials": {"username": "ann", "password": "12345678"}},
         {"relay_id": "hall-1", "kind": "force_bridge_mqtt", "broker": BROKER | {"username": "u", "password": "p"}},
         {"kind": "force_bridge_mqtt", "broker": BROKER},
+        {"kind": "force_bridge", "relay_id": "hall-1", "generate_signing_secret": True},
         {"relay_id": "hall-1", "kind": "force_bridge_mqtt", "broker": {"endpoint": "mqtt://169.254.169.254"}},
     ],
 )
