@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["BadAddress", "Index", "Name", "Path", "PathMissing", "Select", "as_text", "parse_path", "parse_rooted"]
@@ -119,6 +120,11 @@ def parse_path(text: str) -> Path:
     """
     if not isinstance(text, str) or not text or len(text) > MAX_CHARACTERS:
         raise BadAddress(f"an address has 1 to {MAX_CHARACTERS} characters: {FORMS}")
+    return _parsed(text)
+
+
+@lru_cache(maxsize=4_096)  # a configuration is parsed at every poll
+def _parsed(text: str) -> Path:
     steps: list[Step] = []
     at = 0
     while at < len(text):

@@ -73,6 +73,10 @@ class RationalConnector(Connector):
         reason, code = self._plan.why_no_live, DeviceNotSupported.code
         return Reading(self._setup.equipment_id, now, {}, Quality.BAD, reason=reason, error_code=code)
 
+    async def read_now(self) -> Reading:
+        """As its live connector does."""
+        return await (self.get_current_reading() if self._live is None else self._live.read_now())
+
     async def get_capabilities(self) -> Capabilities:
         """Those of its live values."""
         if self._live is not None:

@@ -117,9 +117,9 @@ class RestOptions(DeviceOptions):
     @classmethod
     def _addresses(cls, value: Signals | None) -> Signals | None:
         for key, spec in (value or {}).items():
-            for name in ("at", "timestamp_at"):
+            for name, address in (("at", spec.at), ("timestamp_at", spec.timestamp_at)):
                 try:
-                    _address(getattr(spec, name) or "x")
+                    _ = address is None or _address(address)
                 except ValueError as err:
                     raise ValueError(f"['{key}'].{name}: {err}") from err
             if spec.writable and spec.write is None:

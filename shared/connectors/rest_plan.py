@@ -238,7 +238,8 @@ def _orders(options: RestOptions, base: SplitUrl, values: Mapping[str, str]) -> 
 
 
 def _account(origin: str, credentials: Credentials) -> str:
-    return digest_id(origin, canonical(credentials.model_dump(mode="json")))
+    given = credentials.model_dump(exclude_defaults=True)
+    return digest_id(origin, canonical(given) if given else b"")
 
 
 def _share_seconds(options: RestOptions) -> float:

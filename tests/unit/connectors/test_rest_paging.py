@@ -122,6 +122,18 @@ async def test_a_machine_that_is_not_there(clock: ManualClock) -> None:
     assert reading.reason == ("`units` has no item with id = 99 (3 pages were read); there are 0, 1, 2, 3, 4, 5, 6.")
 
 
+async def test_several_headers_link(clock: ManualClock) -> None:
+    async def answering(request: web.Request) -> web.StreamResponse:
+        answer = web.json_response({"units": units(2) if "p" in request.query else units(1)})
+        if "p" not in request.query:
+            answer.headers.add("Link", '<?x=1>; rel="first"')
+            answer.headers.add("link", '<?p=2>; rel="next"')
+        return answer
+
+    reading, vendor = await read(clock, answering, **options("link", 1))
+    assert (reading.values["temperature.cabinet"].value, vendor.asked[1]) == (101, "GET /api/units?p=2")
+
+
 # What may not happen ---------------------------------------------------------------------------------------------
 
 
