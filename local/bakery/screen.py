@@ -18,7 +18,7 @@ from local.bakery.hub import Hub, HubProblem, Machine
 from local.bakery.plant import SampleOven
 from local.bakery.relay import PAGE
 
-__all__ = ["GOOD_BYE", "LiveView", "plant_to_look_at", "where_to_look"]
+__all__ = ["GOOD_BYE", "LiveView", "one_line", "plant_to_look_at", "where_to_look"]
 
 GOOD_BYE = "Ctrl-C stops all of it; the data stays.\n"
 
@@ -64,7 +64,7 @@ def plant_to_look_at(base_url: str, hall: Hall, unread: Sequence[SampleDevice]) 
     write = '{"signal": "temperature.deck1.setpoint", "value": 200, "reason": "trying it out"}'
     lines = [
         "",
-        f"The plant's own devices, read by a relay on {hall.relay_url} (its log: {hall.log_file}):",
+        f"The plant, read every 5 s by the relay on {hall.relay_url}, its log in {hall.log_file}:",
         *(f"  {d.id:<9}  {d.name:<{width}}  {d.speaks:<{spoken}}  {hall.address(d)}" for d in devices),
         *(f"  {sentence}" for sentence in hall.left_out),
         *((f"  Not read yet: {', '.join(device.id for device in unread)}.",) if unread else ()),
@@ -98,7 +98,8 @@ class LiveView:
             except (httpx.HTTPError, HubProblem) as error:
                 self._write([f"the hub does not answer: {error}"], "")
             else:
-                self._write(events, "   ".join(_short(i, s) for i, s in zip(self._ids(), states, strict=True)))
+                width = shutil.get_terminal_size((200, 24)).columns - 1
+                self._write(events, one_line(dict(zip(self._ids(), states, strict=True)), width))
             await asyncio.sleep(REFRESH_SECONDS)
 
     def _ids(self) -> list[str]:
@@ -122,20 +123,29 @@ class LiveView:
 
     def _write(self, events: Sequence[str], line: str) -> None:
         stamp = f"{datetime.now().astimezone():%H:%M:%S}"
-        line = line[: shutil.get_terminal_size((200, 24)).columns - 1]  # a line that wraps cannot be cleared
         sys.stdout.write(CLEAR_LINE + "".join(f"{stamp}  {event}\n" for event in events) + line)
         sys.stdout.flush()
+
+
+def one_line(states: Mapping[str, dict[str, Any]], width: int) -> str:
+    """All machines in ``width`` characters, with their stages where these fit: a line that wraps cannot be cleared."""
+    full = "   ".join(_short(equipment_id, state) for equipment_id, state in states.items())
+    if len(full) <= width:
+        return full
+    return "  ".join(_short(equipment_id, state, brief=True) for equipment_id, state in states.items())[:width]
 
 
 def _told(alert: Mapping[str, Any]) -> str:
     return f"{alert.get('equipment_id')}  {alert.get('severity')}: {alert.get('message')}"
 
 
-def _short(equipment_id: str, state: Mapping[str, Any]) -> str:
+def _short(equipment_id: str, state: Mapping[str, Any], *, brief: bool = False) -> str:
     if state.get("connection_status") != "connected":
         return f"{equipment_id} {state.get('connection_status', 'unknown')}"
     temperature = state.get("temperature")
     shown = "--" if temperature is None else f"{temperature:.0f}°"
+    if brief:
+        return f"{equipment_id} {shown}"
     progress = state.get("cycle_progress_percentage")
     done = f" {progress:.0f}%" if progress and state.get("cycle_stage") == "baking" else ""
     return f"{equipment_id} {shown} {state.get('cycle_stage') or '-'}{done}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from local.bakery.devices import DEVICES
 from local.bakery.hub import Hub
 from local.bakery.plant import OVENS
-from local.bakery.screen import LiveView, where_to_look
+from local.bakery.screen import LiveView, one_line, where_to_look
 
 
 def alert(number: int) -> dict[str, str]:
@@ -35,3 +36,14 @@ def test_where_to_look_can_be_copied() -> None:
     assert "\n  curl -s http://127.0.0.1:7071/api/v1/equipment/horno-1/realtime-data\n" in text
     assert """curl -s http://127.0.0.1:40001/control -d '{"temperature": 270}'""" in text
     assert max(len(line) for line in text.splitlines()) < 115
+
+
+def test_eight_machines_fit_into_a_terminal() -> None:
+    state = {"connection_status": "connected", "temperature": 223.4, "cycle_stage": "preheating"}
+    states = {machine.id: state for machine in (*OVENS, *DEVICES)}
+    assert len(states) == 8
+    assert one_line(states, 400).count("preheating") == 8
+    line = one_line(states, 119)
+    assert (len(line) <= 119, line.count("223°")) == (True, 8)
+    assert len(one_line(states, 60)) == 60
+    assert "disconnected" in one_line({"deck-1": {"connection_status": "disconnected"}}, 10**6)
