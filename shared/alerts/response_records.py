@@ -20,6 +20,7 @@ from shared.events import Event
 from shared.ids import digest_id
 from shared.messaging import Outgoing
 from shared.storage import Document, DocumentStore, Equals, Query, Range, Stored, every
+from shared.tracing import here, properties
 
 __all__ = ["QUEUE", "Budget", "ResponseRecords", "Wake", "parse_wake", "planned", "response_view", "wake"]
 
@@ -48,6 +49,7 @@ def response_id(alert_id: str, name: str) -> str:
 def planned(event: Event, rule_id: str, response: Response, due: datetime, now: datetime) -> Document:
     """The document of a response that is to be done."""
     alert_id = event.data["alert_id"]
+    trace = here()
     return {
         "id": response_id(alert_id, response.name),
         "equipmentId": event.data["equipment_id"],
@@ -65,6 +67,7 @@ def planned(event: Event, rule_id: str, response: Response, due: datetime, now: 
         "wakeAt": iso(due),
         "alert": event.data,
         "correlationId": event.correlation_id,
+        "traceparent": trace.traceparent if trace is not None else None,
     }
 
 
@@ -73,7 +76,8 @@ def wake(response: Mapping[str, Any], *, at: datetime | None = None, suffix: str
     body = {"equipmentId": response["equipmentId"], "responseId": response["id"]}
     name = f"{digest_id(response['equipmentId'], response['id'])}:{response['attempts']}"
     message_id = f"{name}:{suffix}" if suffix else name
-    return Outgoing(json_text.dump(body), message_id, at, response.get("correlationId"))
+    trace = properties(response.get("traceparent"))
+    return Outgoing(json_text.dump(body), message_id, at, response.get("correlationId"), trace)
 
 
 def wake_at(response: Mapping[str, Any]) -> Outgoing:
