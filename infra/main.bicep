@@ -54,6 +54,11 @@ param corsOrigins array = []
 @maxValue(3650)
 param readingsRetentionDays int = 90
 
+@description('How long batch records are kept after their last change, in days.')
+@minValue(1)
+@maxValue(36500)
+param batchesRetentionDays int = 730
+
 @description('Least level that is logged.')
 @allowed(['DEBUG', 'INFO', 'WARNING', 'ERROR'])
 param logLevel string = 'INFO'
@@ -390,6 +395,7 @@ module api 'modules/functionapp.bicep' = {
     corsOrigins: corsOrigins
     allowPrivateTargets: allowPrivateTargets && vnetEnabled
     readingsRetentionDays: readingsRetentionDays
+    batchesRetentionDays: batchesRetentionDays
     logLevel: logLevel
   }
   // Before its rights and its way to the services it would only collect errors.

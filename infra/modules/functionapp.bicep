@@ -82,6 +82,9 @@ param allowPrivateTargets bool
 @description('How long single readings are kept, in days.')
 param readingsRetentionDays int
 
+@description('How long batch records are kept after their last change, in days.')
+param batchesRetentionDays int
+
 @description('Least level that is logged.')
 @allowed(['DEBUG', 'INFO', 'WARNING', 'ERROR'])
 param logLevel string
@@ -121,6 +124,7 @@ var settings = {
   DELIVERY_RETRY_SECONDS: '10'
   POLL_DEADLINE_SECONDS: '20'
   READINGS_RETENTION_DAYS: string(readingsRetentionDays)
+  BATCHES_RETENTION_DAYS: string(batchesRetentionDays)
   LOG_LEVEL: logLevel
 }
 
