@@ -61,6 +61,8 @@ QUEUE = "relay-ingest"
 
 AHEAD = timedelta(minutes=5)
 """A reading from further in the future has a wrong time. It would hide all that come after it."""
+TELL_FROM = 3
+"""From this delivery on a batch that is not believed is spoken of: a new key may take moments to be seen everywhere."""
 PUT_OFF_FROM = 5
 """From this delivery on a batch is put off rather than delivered again at once. The queue gives up after ten."""
 PUT_OFF_FOR = timedelta(minutes=1)
@@ -157,7 +159,7 @@ class RelayIntake:
             Unavailable: the store, the vault or a queue is away; the message comes again.
         """
         try:
-            await self._arrived(body, message_id, signature, enqueued_at)
+            await self._arrived(body, message_id, signature, enqueued_at, delivery_count)
         except Unavailable as error:
             if delivery_count < PUT_OFF_FROM:
                 raise
@@ -171,14 +173,17 @@ class RelayIntake:
         said = {**properties(), **({} if signature is None else {SIGNATURE: signature})}
         await self._queue.send(QUEUE, [Outgoing(body, f"later:{new_id()}", at, correlation_id(), said)])
 
-    async def _arrived(self, body: bytes, message_id: str, signature: str | None, enqueued_at: datetime | None) -> None:
+    async def _arrived(
+        self, body: bytes, message_id: str, signature: str | None, enqueued_at: datetime | None, delivery_count: int
+    ) -> None:
         batch = _batch(body)
         relay = await self._known(batch)
         if relay is None:
             return
         doubt = await self._doubt(relay, body, signature, enqueued_at or self._clock.now())
         if doubt is not None:
-            await self._tell_of_doubt(relay, message_id, doubt)
+            if delivery_count >= TELL_FROM:
+                await self._tell_of_doubt(relay, message_id, doubt)
             raise Forbidden(
                 f"A batch in the name of relay {relay.id} is not believed ({doubt}): it is not signed with a key of "
                 "that relay. Who else may send to relay-ingest? If it was the relay itself, give it a new token."

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shared.clock import ManualClock
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, Unavailable
 from shared.messaging import Outgoing, Received
 from shared.topology import topology
 from tests.contract.backends import WholeQueue
@@ -47,6 +47,14 @@ async def waiting(queue: WholeQueue, limit: int = 1) -> AsyncIterator[asyncio.Ta
 
 def bodies(received: list[Received]) -> list[str]:
     return [r.body.decode() for r in received]
+
+
+async def test_a_queue_can_be_checked_by_name(queue: WholeQueue) -> None:
+    await queue.check_queue(Q)
+    with pytest.raises(InvalidInput, match="There is no queue nonsense"):
+        await queue.check_queue("nonsense")
+    with pytest.raises((InvalidInput, Unavailable), match="There is no queue relay-hall-9-commands"):
+        await queue.check_queue("relay-hall-9-commands")
 
 
 # Sending and receiving -----------------------------------------------------------------------------------------------

@@ -98,6 +98,9 @@ class RealQueue:
     async def check(self) -> None:
         await self._queue.check()
 
+    async def check_queue(self, queue: str) -> None:
+        await self._queue.check_queue(queue)
+
     async def close(self) -> None:
         await self._queue.close()
 
