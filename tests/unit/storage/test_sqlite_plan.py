@@ -47,6 +47,25 @@ CASES: list[tuple[str, Query, PartitionKey | None, str]] = [
         "doc_readings_in_ts (pk=? AND x_ts>? AND x_ts<?)",
     ),
     (
+        "batches",
+        Query((Range("startedAt", ge="a", lt="b"),), order_by="startedAt", descending=True),
+        ("oven-1",),
+        "doc_batches_in_startedAt (pk=? AND x_startedAt>? AND x_startedAt<?)",
+    ),
+    (
+        "batches",
+        Query((Equals("status", "running"), Range("startedAt", ge="a", lt="b")), order_by="startedAt", descending=True),
+        ("oven-1",),
+        "doc_batches_in_status_startedAt (pk=? AND x_status=? AND x_startedAt>? AND x_startedAt<?)",
+    ),
+    ("batches", Query((Equals("batchId", "x"),), limit=1), None, "doc_batches_all_batchId (x_batchId=?)"),
+    (
+        "batches",
+        Query((Range("startedAt", ge="a", lt="b"),)),
+        None,
+        "doc_batches_all_startedAt (x_startedAt>? AND x_startedAt<?)",
+    ),
+    (
         "deliveries",
         Query(DUE),
         None,
