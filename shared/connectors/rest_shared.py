@@ -167,7 +167,6 @@ class SharedReads:
         if flight.task.cancelled() or flight.task.exception() is not None:
             return
         kept = flight.task.result()
-        kept.told |= flight.told
         self._kept.pop(whole, None)
         self._kept[whole] = kept
         self._bound()

@@ -37,6 +37,7 @@ class Cloud:
         self.headers: dict[str, str] = {}
         self.count = 100
         self.answered = 0
+        self.told: list[dict[str, Any]] | None = None
         self.open = asyncio.Event()
         self.open.set()
 
@@ -44,7 +45,7 @@ class Cloud:
         await self.open.wait()
         self.answered += 1
         told = [unit | {"temp": unit["temp"] + 1000 * self.answered} for unit in units(self.count)]
-        return web.json_response({"units": told}, status=self.status, headers=self.headers)
+        return web.json_response({"units": self.told or told}, status=self.status, headers=self.headers)
 
 
 @pytest.fixture
@@ -88,6 +89,19 @@ async def test_pages_too_are_asked_for_once(vendor: Vendor, clock: ManualClock) 
     ):
         assert {reading.quality for reading in readings} == {Quality.GOOD}
     assert vendor.reads == 1
+
+
+async def test_a_reading_over_several_pages_is_as_old_as_the_oldest(
+    vendor: Vendor, cloud: Cloud, clock: ManualClock
+) -> None:
+    cloud.count = 2
+    paging = {"by": "page", "first": 0}
+    begun = clock.now()
+    await read(vendor, 1, paging=paging)
+    clock.advance(5)
+    cloud.told = [{"id": 9, "temp": 5}]
+    reading = await read(vendor, 9, paging=paging)
+    assert (temperature(reading), reading.at, vendor.reads) == (5, begun, 2)
 
 
 async def test_one_call_a_period_whatever_the_order(vendor: Vendor, clock: ManualClock) -> None:
@@ -200,6 +214,7 @@ async def test_a_reader_that_gives_up_does_not_fail_the_others(vendor: Vendor, c
     await asyncio.wait({impatient})
     cloud.open.set()
     assert (await patient).quality is Quality.GOOD
+    assert (await read(vendor, 1)).quality is Quality.GOOD, "who gave up was told nothing, and need not ask anew"
     assert vendor.reads == 1
 
 
