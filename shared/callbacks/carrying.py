@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from shared.callbacks.mqtt_target import MQTT_SCHEMES, is_mqtt, mqtt_target
+from shared.callbacks.mqtt_target import is_mqtt, mqtt_target
 from shared.errors import DeviceError, InvalidInput, OvenbridgeError
 from shared.outgoing.failures import OutgoingError
 from shared.outgoing.http import OutgoingHttp
@@ -114,8 +114,6 @@ class Carrier:
         from shared.connectors.mqtt_publishing import Publication, publish
 
         try:
-            # The form and the literal address again: the policy may have become stricter since the registration.
-            self._http.targets.check_url(parcel.url, field="url", schemes=MQTT_SCHEMES, allow_userinfo=True)
             target = mqtt_target(parcel.url, field="url", clear_text=self._http.targets.allow_http)
             named = {name: text for name, text in parcel.headers.items() if name.lower() not in NOT_OF_MQTT}
             message = Publication(target.topic, parcel.content, "application/json", named)

@@ -20,6 +20,7 @@ from shared.clock import ManualClock
 from shared.events import Event
 from shared.outgoing.http import OutgoingHttp
 from shared.outgoing.targets import TargetPolicy
+from shared.relay.plant_delivery import SiteDelivery
 from shared.services import Services
 from tests.api import Drained
 from tests.peers.conftest import need
@@ -214,4 +215,17 @@ async def test_the_address_is_vetted_at_every_attempt(broker: Broker, private: b
     with pytest.raises(NotCarried) as caught:
         await Carrier(http).carry(Parcel(url.format(port=broker.port), {}, b"{}", 5.0))
     assert caught.value.reason == "unsafe"
+    await http.close()
+
+
+async def test_a_relay_publishes_for_the_hub(broker: Broker) -> None:
+    http = OutgoingHttp(TargetPolicy(allow_private=True, allow_http=True))
+    body = {"callback_id": "C1", "headers": {"webhook-id": "C1-E1"}, "content": '{"n":1}', "timeout_seconds": 10.0}
+    async with subscribed(broker.port) as reader:
+        order = body | {"url": f"mqtt://127.0.0.1:{broker.port}/{PATH}"}
+        said = await SiteDelivery(Carrier(http)).deliver(order, 10.0)
+        message = await reader.message()
+    assert (said["status"], said["answer"]) == (None, "")
+    assert (message.topic, message.payload) == (TOPIC, b'{"n":1}')
+    assert dict(message.properties.UserProperty) == {"webhook-id": "C1-E1"}
     await http.close()
