@@ -13,7 +13,7 @@ ARGS ?=
 # The tests start hundreds of processes; from source each would begin with compiling it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test313 peers bench check check-infra format package clean help
+.PHONY: run test test313 test-api peers bench check check-infra format package clean help
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,10 @@ test: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models peers c
 
 test313: $(STAMPS)/dev313 # the runtime and unit folders on the Python that Azure runs
 	.venv313/bin/python -m pytest -n $(WORKERS) --dist loadgroup --hypothesis-profile=again -m "not benchmark and not process and not long" -p no:cacheprovider tests/runtime tests/unit
+
+test-api: $(STAMPS)/dev ## ask the running app for a long time what openapi.json allows and forbids
+	SCHEMATHESIS_PHASES=examples,coverage,fuzzing SCHEMATHESIS_EXAMPLES=$(or $(EXAMPLES),100) \
+		$(BIN)/python -m pytest -n 0 -o timeout=3600 tests/openapi
 
 bench: $(STAMPS)/dev ## measure, each figure beside a yardstick of the same minute
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from functions.call import NOBODY, Answer, Call, UtcTime, parse
 from functions.invocation import invoked, route_of
 from functions.problems import Refusal, problem
+from functions.surface import Surface, describe
 from functions.workers import named, queue_worker, timer_worker
 from shared import json_text
 from shared.access import Role
@@ -52,6 +53,9 @@ def endpoint(
     refusal: Refusal = problem,
     key_checked: bool = False,
     max_body_bytes: int | None = None,
+    answers: Mapping[int, type[BaseModel]] | None = None,
+    content_types: tuple[str, ...] = (),
+    refuses: tuple[int, ...] = (),
 ) -> Callable[[Handler], HttpFunction]:
     """Make an HTTP function of a handler.
 
@@ -61,6 +65,9 @@ def endpoint(
         refusal: how this surface says no.
         key_checked: the route has ``auth_level=FUNCTION``, so the host let only holders of a key through.
         max_body_bytes: another limit than the setting's.
+        answers: the promised form of its answers by status, for the description of the API.
+        content_types: of its good answers, where they are not JSON alone.
+        refuses: statuses of refusals that only some functions have, such as 504.
     """
 
     def decorate(handler: Handler) -> HttpFunction:
@@ -86,7 +93,10 @@ def endpoint(
                 work.answered(response.status_code)
                 return response
 
-        return named(http_function, handler)
+        function = named(http_function, handler)
+        said = None if role is None else role.name.lower()
+        describe(function, Surface(handler, said, answers or {}, content_types, refuses))
+        return function
 
     return decorate
 
