@@ -44,7 +44,11 @@ async def get_realtime_data(call: Call) -> Answer:
     latest = await house.readings.latest(equipment.id)
     live = Live.of(equipment, latest, house.clock.now())
     known = await house.health.status(equipment.id)
-    return Answer(live.view(equipment, _connection(live, known.status)))
+    body = live.view(equipment, _connection(live, known.status))
+    if body["active_batch_id"] is None and (batch := await house.batches.active(equipment.id)) is not None:
+        # The machine names none; somebody opened one for it.
+        body |= {"active_batch_id": batch["batchId"], "active_batch_name": batch.get("product") or batch.get("program")}
+    return Answer(body)
 
 
 @bp.route("api/v1/equipment/{equipment_id}/sensor-history", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

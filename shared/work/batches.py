@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared import json_text
@@ -25,7 +25,7 @@ from shared.storage.newest import NewestFirst
 from shared.topology import topology
 from shared.work.batches_forms import BatchChange, NewBatch, said_of
 from shared.work.batches_merge import imported_id, merged
-from shared.work.batches_model import FIELDS, changed, duration, opened
+from shared.work.batches_model import FIELDS, BatchStatus, changed, duration, opened
 
 if TYPE_CHECKING:
     from shared.access.model import Caller
@@ -41,6 +41,8 @@ AT_MOST = 200
 """Batches told of per tick."""
 CLAIM_SECONDS = 3_600
 """Longer than any call takes between its claim and its record; then the record itself is found."""
+
+FORGOTTEN = timedelta(days=7)
 
 Taken = Literal["created", "changed", "same"]
 
@@ -118,6 +120,13 @@ class Batches:
         )
         page = await self._store.query(CONTAINER, query, partition=(asked.equipment_id,))
         return BatchPage([item.document for item in page.items], page.continuation)
+
+    async def active(self, equipment_id: str) -> Document | None:
+        """The newest batch that is open for an oven; one that was forgotten for a week is not what it bakes now."""
+        now = self._clock.now()
+        asked = BatchQuestion(now - FORGOTTEN, now + timedelta(days=1), equipment_id, BatchStatus.RUNNING)
+        page = await self.list(asked, limit=1)
+        return page.batches[0] if page.batches else None
 
     # What people do ----------------------------------------------------------------------------------------------
 

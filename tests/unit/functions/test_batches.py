@@ -354,6 +354,21 @@ async def test_tracking_a_running_batch(api: Api, house: Services, oven: str, cl
     assert (old["temperature"], old["quality"]) == (None, "bad"), "an old value is none of now"
 
 
+async def test_live_data_name_the_open_batch(api: Api, house: Services, oven: str, clock: ManualClock) -> None:
+    path = "/api/v1/equipment/oven-1/realtime-data"
+    assert (await api.get(path)).json()["active_batch_id"] is None
+    await opened(api, id="forgotten", started_at=iso(clock.now() - timedelta(days=8)))
+    await opened(api, id="b1", product="Rye")
+    body = (await api.get(path)).json()
+    assert (body["active_batch_id"], body["active_batch_name"]) == ("b1", "Rye")
+    await read(house, clock.now(), batch__id="the oven's own")
+    assert (await api.get(path)).json()["active_batch_id"] == "the oven's own"
+    clock.advance(1)
+    await read(house, clock.now(), temperature__core=20.0)
+    await api.patch(f"{BATCHES}/b1", json={"status": "completed"})
+    assert (await api.get(path)).json()["active_batch_id"] is None
+
+
 async def test_tracking_a_batch_that_is_over_shows_its_end(
     api: Api, house: Services, oven: str, clock: ManualClock
 ) -> None:
