@@ -19,7 +19,7 @@ from shared.telemetry.document import to_document
 from tests.faults.host_process import HostProcess, running
 from tests.faults.test_relay import free_port
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(120)]
 
 MACHINES = 4
 KILLS = 3

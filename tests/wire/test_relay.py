@@ -4,38 +4,45 @@ from __future__ import annotations
 
 import signal
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from shared.clock import iso
 from shared.relay.queue_uplink import QUEUE
-from shared.topology import topology
+from shared.topology import QueueSpec, topology
 from tests.faults.host_process import running
 from tests.faults.test_relay import OVENS, farm, free_port, register, until_all, until_asked
-from tests.wire.service_bus import ServiceBusServer
+from tests.wire.azure import AzureWire
 
 OWN = "relay-hall-1-commands"
 
 
-def queues() -> list[Any]:
-    """Those of the topology, and what ``infra/modules/relay.bicep`` makes for the relay ``hall-1``."""
-    own = topology().queue(OWN)
-    assert own is not None
-    return [*topology().queues.values(), own]
+def own_queue() -> QueueSpec:
+    """What ``infra/modules/relay.bicep`` makes for the relay ``hall-1``."""
+    found = topology().queue(OWN)
+    assert found is not None
+    return found
+
+
+def queues() -> list[QueueSpec]:
+    """Those of the topology, and the relay's own."""
+    return [*topology().queues.values(), own_queue()]
 
 
 # As processes --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.process
+@pytest.mark.long
+@pytest.mark.timeout(180)
 async def test_readings_pass_while_the_hub_is_away_and_commands_come_by_the_queue(tmp_path: Path) -> None:
     port = free_port()
-    with ServiceBusServer(queues=queues()) as namespace:
-        bus = {"ServiceBusConnection": namespace.connection_string}
-        async with farm() as ovens, running(tmp_path / "hub", port=port, env=bus) as hub:
+    with AzureWire(own_environment=False) as azure:
+        namespace = azure.service_bus
+        namespace.add_queue(own_queue())
+        cloud, bus = azure.environment, {"ServiceBusConnection": namespace.connection_string}
+        async with farm() as ovens, running(tmp_path / "hub", port=port, env=cloud) as hub:
             env = {**await register(hub, str(ovens.base_url)), **bus}
             status, body = await hub.call("PATCH", "/api/v1/relays/hall-1", json={"commands_by": "queue"})
             assert (status, body["commands_by"]) == (200, "queue"), body
@@ -54,15 +61,18 @@ async def test_readings_pass_while_the_hub_is_away_and_commands_come_by_the_queu
                 await hub.end(signal.SIGKILL)
                 await until_asked(ovens, 6 * OVENS)
                 assert namespace.depth(QUEUE) >= 2, "readings have left the plant, although the hub is away"
-                async with running(tmp_path / "hub", port=port, env=bus) as again:
+                async with running(tmp_path / "hub", port=port, env=cloud) as again:
                     now = iso(datetime.now().astimezone())
                     found = await until_all(
                         again, lambda all_times: all(one and iso(one[-1]) >= now for one in all_times)
                     )
-                    for one in found:
-                        gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(one)]
+                    asked = (await ovens.get("/asked")).json()
+                    for n, one in enumerate(found):
                         assert len(set(one)) == len(one), "none twice"
-                        assert max(gaps) < 1.9, "none lost"
+                        # A read that is slow leaves slots out: what counts is what the oven was asked. The connection
+                        # of oven 1 was tested once beside that.
+                        times = [at for at in asked[f"oven-{n}"] if one[0].timestamp() < at < one[-1].timestamp()]
+                        assert len(times) - (n == 1) <= len(one) - 1, "none lost"
                     status, state = await again.call("GET", "/api/v1/relays/hall-1")
                     assert (state["readings_refused"]["count"], state["batches_not_believed"]["count"]) == (0, 0)
                     assert (await again.end())[0] == 0

@@ -99,6 +99,7 @@ def copy(hall: World, to: Path) -> World:
     return World(to, ManualClock(hall.clock.now()), hall.token, hall.batches)
 
 
+@pytest.mark.long
 async def test_death_at_every_step(hall: World, tmp_path: Path) -> None:
     world, fate = copy(hall, tmp_path / "undisturbed"), Fate()
     async with alive(world.folder, world.clock, fate) as house:
