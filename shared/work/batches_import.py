@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.clock import Clock
+from shared.clock import Clock, iso
+from shared.connectors.paths import Path
 from shared.connectors.profiles import profile_of
 from shared.connectors.rational_batch import FoundBatch, UnreadableBatch, read_batch
 from shared.connectors.rational_fields import FIELDS
@@ -29,7 +30,7 @@ from shared.errors import (
     OvenbridgeError,
     Unavailable,
 )
-from shared.work.batches_import_state import AccountState, ImportMarks, Resume
+from shared.work.batches_import_state import AccountState, ImportMarks, OvenState, Resume
 
 if TYPE_CHECKING:
     from shared.connectors.rational_haccp import RationalHaccp
@@ -52,6 +53,8 @@ MOST_PAGES = 500
 """Pages of one account in one run; the next run goes on from there."""
 RUN_SECONDS = 120.0
 """No new page of an account is begun after so long; the next run goes on from there."""
+ALL_SECONDS = 420.0
+"""No new account is begun after so long: the next run comes after ten minutes."""
 SAVE_EVERY = 10
 """Pages between two notes of how far it is."""
 MOST_NAMED = 20
@@ -79,6 +82,8 @@ class _Run:
     state: AccountState
     ovens: Sequence[_Oven]
     known: Mapping[str, datetime]
+    """Up to when each oven has everything; an oven that is new has nothing."""
+    paths: Mapping[str, Sequence[Path]]
     resume: Resume
     counts: dict[str, int] = field(default_factory=dict)
     unreadable: list[dict[str, str]] = field(default_factory=list)
@@ -142,16 +147,20 @@ class BatchImport:
         accounts = await self._accounts()
         if not accounts:
             return 0
-        known, states = await self._marks.all()
-        tried = 0
-        for account, ovens in accounts.items():
-            state = states.get(account, AccountState(account))
+        marks, states = await self._marks.all()
+        begun, tried = time.monotonic(), 0
+        # Who waited longest comes first, so that nobody waits for ever.
+        for account in sorted(accounts, key=lambda name: _last(states.get(name))):
+            state, ovens = states.get(account, AccountState(account)), accounts[account]
             due = _due(state, ovens)
             if due is not None and self._clock.now() < due:
                 continue
+            if time.monotonic() - begun > ALL_SECONDS:
+                log.warning("Not every account's batches could be imported in time; the next run goes on.")
+                break
             tried += 1
             try:
-                await self._import(state, ovens, known)
+                await self._import(state, ovens, marks)
             except Unavailable as error:
                 # Our own store or queue: the next run repeats it, and other accounts may fare better.
                 log.warning("The import of batches of %s was broken off: %s", _names(ovens), error.detail)
@@ -168,10 +177,10 @@ class BatchImport:
         backoff = status.state.backoff_until if status.state is not None else None
         if not status.configured or (backoff is not None and self._clock.now() < backoff):
             return status
-        known, states = await self._marks.all()
+        marks, states = await self._marks.all()
         for account, ovens in (await self._accounts()).items():
             if any(oven.machine.id == equipment_id for oven in ovens):
-                await self._import(states.get(account, AccountState(account)), ovens, known)
+                await self._import(states.get(account, AccountState(account)), ovens, marks)
         return await self.status(equipment_id)
 
     async def status(self, equipment_id: str) -> ImportStatus:
@@ -179,17 +188,15 @@ class BatchImport:
         machine, _ = await self._registry.get(equipment_id)
         found = await self._planned(machine)
         if isinstance(found, str):
-            complete, _ = await self._marks.of(equipment_id, None)
-            return ImportStatus(
-                configured=False, reason=found, serial=None, complete_until=complete, state=None, next_attempt=None
-            )
-        complete, state = await self._marks.of(equipment_id, found.plan.account)
+            mark, _ = await self._marks.of(equipment_id, None)
+            return ImportStatus(False, found, None, None if mark is None else mark.complete_until, None, None)
+        mark, state = await self._marks.of(equipment_id, found.plan.account)
         due = _due(state, [found]) if state is not None else None
         return ImportStatus(
             configured=True,
             reason=None,
             serial=found.serial,
-            complete_until=complete,
+            complete_until=None if mark is None else mark.complete_until,
             state=state,
             next_attempt=due or self._clock.now(),
         )
@@ -247,16 +254,25 @@ class BatchImport:
 
     # One account -------------------------------------------------------------------------------------------------
 
-    async def _import(self, state: AccountState, ovens: Sequence[_Oven], known: Mapping[str, datetime]) -> None:
+    async def _import(self, state: AccountState, ovens: Sequence[_Oven], marks: Mapping[str, OvenState]) -> None:
         now = self._clock.now()
-        run = _Run(state, ovens, known, _begin(state, ovens, known, now))
+        known = {
+            oven.machine.id: mark.complete_until
+            for oven in ovens
+            if (mark := marks.get(oven.machine.id)) is not None and _same_serial(mark.serial, oven.serial)
+        }
+        run = _Run(state, ovens, known, FIELDS.paths(ovens[0].plan.fields), _begin(state, ovens, known, now))
         try:
             finished = await self._pages(run)
         except DeviceError as error:
             await self._failed(run, error)
             return
         if finished:
-            await self._marks.complete(run.resume.ovens, run.resume.until)
+            await self._marks.complete(
+                OvenState(oven.machine.id, run.resume.until, oven.serial)
+                for oven in ovens
+                if oven.machine.id in run.resume.ovens
+            )
         done = replace(
             run.noted(),
             last_attempt=now,
@@ -334,7 +350,7 @@ class BatchImport:
         run.count("items")
         name = _name_of(item, place)
         try:
-            found = read_batch(item, FIELDS.paths(run.ovens[0].plan.fields), self._clock.now())
+            found = read_batch(item, run.paths, self._clock.now())
             ovens = [oven for oven in run.ovens if _same_serial(oven.serial, found.serial)]
             if not ovens:
                 run.count("elsewhere")
@@ -384,6 +400,10 @@ def _due(state: AccountState, ovens: Sequence[_Oven]) -> datetime | None:
     if state.resume is not None:
         return None
     return state.last_attempt + timedelta(minutes=min(oven.plan.interval_minutes for oven in ovens))
+
+
+def _last(state: AccountState | None) -> str:
+    return "" if state is None or state.last_attempt is None else iso(state.last_attempt)
 
 
 def _vendors(machine: Equipment) -> bool:

@@ -145,6 +145,8 @@ class OvenState:
 
     equipment_id: str
     complete_until: datetime
+    serial: str
+    """Of the device that stood there: another one begins anew."""
 
     def to_document(self) -> Document:
         """The stored form."""
@@ -153,7 +155,14 @@ class OvenState:
             "equipmentId": PLACE,
             "ttl": FOR_EVER,
             "completeUntil": iso(self.complete_until),
+            "serial": self.serial,
         }
+
+    @classmethod
+    def from_document(cls, document: Document) -> OvenState:
+        """Back from it."""
+        name = document["id"].removeprefix("oven:")
+        return cls(name, parse_iso(document["completeUntil"]), document["serial"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,33 +171,33 @@ class ImportMarks:
 
     store: DocumentStore
 
-    async def all(self) -> tuple[dict[str, datetime], dict[str, AccountState]]:
-        """``complete_until`` by oven, and the accounts' states."""
-        ovens: dict[str, datetime] = {}
+    async def all(self) -> tuple[dict[str, OvenState], dict[str, AccountState]]:
+        """The ovens' and the accounts' states, by their names."""
+        ovens: dict[str, OvenState] = {}
         accounts: dict[str, AccountState] = {}
         async for stored in every(self.store, CONTAINER, Query(limit=1000), partition=(PLACE,)):
             kind, _, name = stored.document["id"].partition(":")
             if kind == "oven":
-                ovens[name] = parse_iso(stored.document["completeUntil"])
+                ovens[name] = OvenState.from_document(stored.document)
             else:
                 accounts[name] = AccountState.from_document(stored.document)
         return ovens, accounts
 
-    async def complete(self, equipment_ids: Iterable[str], until: datetime) -> None:
+    async def complete(self, ovens: Iterable[OvenState]) -> None:
         """These ovens have everything up to then."""
-        for equipment_id in equipment_ids:
-            await self.store.upsert(CONTAINER, OvenState(equipment_id, until).to_document())
+        for oven in ovens:
+            await self.store.upsert(CONTAINER, oven.to_document())
 
     async def note(self, state: AccountState) -> None:
         """Keep the state of an account."""
         await self.store.upsert(CONTAINER, state.to_document())
 
-    async def of(self, equipment_id: str, account: str | None) -> tuple[datetime | None, AccountState | None]:
+    async def of(self, equipment_id: str, account: str | None) -> tuple[OvenState | None, AccountState | None]:
         """Of one oven and its account."""
         oven = await self._read(f"oven:{equipment_id}")
         state = None if account is None else await self._read(f"account:{account}")
         return (
-            None if oven is None else parse_iso(oven["completeUntil"]),
+            None if oven is None else OvenState.from_document(oven),
             None if state is None else AccountState.from_document(state),
         )
 

@@ -156,7 +156,6 @@ def _marked(after: Document, before: Document | None, *, tell: bool) -> Document
     over = after["status"] != BatchStatus.RUNNING
     moment = _moment(after)
     if before is None:
-        after["announced"] = tell
         if not tell:
             return after
         after = to_tell(after, BATCH_STARTED, "started", _start(after))

@@ -226,6 +226,17 @@ async def test_an_oven_that_joins_later_gets_its_own_history(
     assert [b["source_id"] for b in await batches(api, "combi-2")] == ["b"]
 
 
+async def test_another_device_in_its_place_begins_anew(
+    api: Api, cloud: ConnectedCooking, oven: str, clock: ManualClock, tick: Any
+) -> None:
+    cloud.batches = [haccp("a", SERIAL, hours(clock, 2)), haccp("b", "E-NEW", hours(clock, 400))]
+    await tick("import_batches")
+    assert (await api.patch("/api/v1/equipment/combi-1", json={"serial_number": "E-NEW"})).status == 200
+    clock.advance(3600)
+    await tick("import_batches")
+    assert [b["source_id"] for b in await batches(api)] == ["b", "a"]
+
+
 async def test_a_batch_that_is_updated_while_pages_are_read_is_not_passed_over(
     api: Api, cloud: ConnectedCooking, oven: str, clock: ManualClock, tick: Any
 ) -> None:
