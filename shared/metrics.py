@@ -12,6 +12,7 @@ from typing import Literal
 
 __all__ = [
     "ALERTS_OPEN",
+    "ALERT_RESPONSES",
     "ALL",
     "AUDIT_CHAIN_OK",
     "COSMOS_CHARGE",
@@ -108,6 +109,10 @@ POLLS_SKIPPED = Measure("poll.skipped", "{poll}", "Polls left out", "counter", (
 """``reason``: stale (its message came too late), busy (still being read), shed (no place among the failing)."""
 READINGS_INGESTED = Measure("readings.ingested", "{reading}", "Readings recorded", "counter", ("quality",))
 ALERTS_OPEN = Measure("alerts.open", "{alert}", "Alerts whose condition holds", "gauge", ("severity",))
+ALERT_RESPONSES = Measure(
+    "alerts.responses", "{response}", "Automated responses that came to an end", "counter", ("action", "outcome")
+)
+"""``outcome``: done, failed, skipped, unknown."""
 
 # Relays: there are few, and each is a place where everything may be out, so that each has its own series
 
@@ -177,6 +182,7 @@ ALL: tuple[Measure, ...] = (
     POLLS_SKIPPED,
     READINGS_INGESTED,
     ALERTS_OPEN,
+    ALERT_RESPONSES,
     RELAY_HEARTBEAT_AGE,
     RELAY_SPOOL_DEPTH,
     RELAY_SPOOL_AGE,

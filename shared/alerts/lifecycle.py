@@ -114,7 +114,8 @@ def raised(
         "ruleName": rule.name,
         "ruleVersion": rule.version,
         "ruleText": rule_text(rule),
-        "rule": as_written(rule),
+        # What was done about it stands with each response, as it was when it was done.
+        "rule": {name: value for name, value in as_written(rule).items() if name != "responses"},
         "kind": rule.kind.value,
         "alertType": alert_type_of(rule).value,
         "severity": rule.severity.value,

@@ -73,9 +73,9 @@ class ResponsePlanning:
             await self._queue.send(QUEUE, messages)
 
     async def _rule(self, event: Event) -> Rule | None:
-        equipment_id, document_id = place_of(event.data["alert_id"])
-        rule_id = document_id.split(":")[1]
         try:
+            equipment_id, document_id = place_of(event.data["alert_id"])
+            rule_id = document_id.split(":")[1]
             machine, _ = await self._equipment.get(equipment_id)
         except NotFound:
             return None

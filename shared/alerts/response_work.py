@@ -38,6 +38,7 @@ from shared.events import Event, EventLog
 from shared.events.catalogue import ALERT_RESPONSE_FAILED, MACHINE
 from shared.ids import digest_id, new_id
 from shared.messaging import Outgoing, Queue
+from shared.metrics import ALERT_RESPONSES
 from shared.storage import Document, DocumentStore, Stored
 
 if TYPE_CHECKING:
@@ -293,6 +294,7 @@ class ResponseWork:
             wakeAt=iso(self._clock.now()) if owes else None,
         )
         if ended is not None:
+            ALERT_RESPONSES.record(1, action=ended.document["kind"], outcome=status.value)
             await self._tell(ended)
 
     async def _written(self, stored: Stored, **changes: Any) -> Stored | None:
