@@ -421,3 +421,19 @@ async def test_another_machine_is_written_and_counted(bakery: Bakery) -> None:
     assert "signal.written" in [e.action for e in entries]
     assert await bakery.house.responding.work.budget.left("oven-2") == 19
     assert await bakery.house.responding.work.budget.left("oven-1") == 20
+
+
+async def test_a_set_that_belongs_elsewhere_now_is_not_sent(bakery: Bakery, receiver: Receiver) -> None:
+    sets = "/api/v1/credential-sets/desk"
+    put = {"endpoint": receiver.url, "credentials": {"token": "abc"}}
+    assert (await bakery.api.put(sets, json=put)).status == 201
+    rule = await bakery.rule({"name": "tell", "on": "raised", "call": {"url": receiver.url, "credentials": "desk"}})
+    assert (await bakery.api.delete(sets)).status == 204
+    said = (await bakery.api.post(f"/api/v1/alert-rules/{rule}/responses/tell/test", json={"send": True})).json()
+    assert (said["ready"], said["sent"]) == (False, None)
+    assert (await bakery.api.put(sets, json=put | {"endpoint": "https://desk.example"})).status == 201
+    await bakery.reads(260)
+    await bakery.respond()
+    shown = (await bakery.responses())["tell"]
+    assert (shown["status"], receiver.seen) == ("failed", [])
+    assert "belongs to https://desk.example" in shown["outcome"]

@@ -155,6 +155,22 @@ async def test_a_kept_connection_that_died_is_tried_once_more(usual: OutgoingHtt
         assert there.connections == 3
 
 
+async def test_but_not_where_once_is_all(http: OutgoingHttp) -> None:
+    async def dies_on_the_third(there: Peer, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> bool:
+        if len(there.requests) == 3:
+            return False
+        writer.write(answer())
+        await writer.drain()
+        return True
+
+    async with peer(dies_on_the_third) as there:
+        for _ in range(2):
+            await http.send("POST", there.url, headers={}, content=b"x", timeout_seconds=5, once=True)
+        with pytest.raises(OutgoingError) as failed:
+            await http.send("POST", there.url, headers={}, content=b"x", timeout_seconds=5, once=True)
+        assert (failed.value.kind, len(there.requests)) == ("reset", 3)
+
+
 async def test_a_new_connection_that_dies_is_not_tried_again(http: OutgoingHttp) -> None:
     async def dies(there: Peer, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> bool:
         return False
