@@ -10,26 +10,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.clock import Clock, iso
-from shared.connectors.paths import Path
 from shared.connectors.profiles import profile_of
-from shared.connectors.rational_batch import FoundBatch, UnreadableBatch, read_batch
 from shared.connectors.rational_fields import FIELDS
-from shared.connectors.rational_haccp import HaccpPage, PageTooLarge
-from shared.connectors.rational_plan import BatchPlan, plan
+from shared.connectors.rational_plan import plan
 from shared.errors import (
     DeviceAuthenticationError,
     DeviceError,
-    DeviceProtocolError,
     InvalidInput,
     NotFound,
-    OvenbridgeError,
     Unavailable,
 )
+from shared.work.batches_import_pages import Oven, PageReader, Run, same_serial
 from shared.work.batches_import_state import AccountState, ImportMarks, OvenState, Resume
 
 if TYPE_CHECKING:
@@ -47,63 +43,16 @@ SERVED = timedelta(days=28)
 what follows would move up, and a batch would be passed over."""
 RESUMED_WITHIN = timedelta(hours=6)
 """An import that was broken off longer ago begins anew."""
-RECENT = timedelta(days=1)
-"""Of what is new here with an oven's first import, subscribers are told what ended less than this ago."""
-MOST_PAGES = 500
-"""Pages of one account in one run; the next run goes on from there."""
-RUN_SECONDS = 120.0
-"""No new page of an account is begun after so long; the next run goes on from there."""
+MOST_LISTS = 100
+"""Pages of a thousand machines."""
 ALL_SECONDS = 420.0
 """No new account is begun after so long: the next run comes after ten minutes."""
-SAVE_EVERY = 10
-"""Pages between two notes of how far it is."""
-MOST_NAMED = 20
 
 log = logging.getLogger("ovenbridge.batches")
 
 Noted = Callable[[str, datetime, str | None, str | None], Awaitable[None]]
 """Told of an import that failed (equipment id, time, sentence, code), and of the first one that works again
 (``None``, ``None``)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Oven:
-    """An oven with what its batches are asked for by."""
-
-    machine: Equipment
-    plan: BatchPlan
-    serial: str
-
-
-@dataclass(slots=True)
-class _Run:
-    """One run of one account."""
-
-    state: AccountState
-    ovens: Sequence[_Oven]
-    known: Mapping[str, datetime]
-    """Up to when each oven has everything; an oven that is new has nothing."""
-    paths: Mapping[str, Sequence[Path]]
-    resume: Resume
-    counts: dict[str, int] = field(default_factory=dict)
-    unreadable: list[dict[str, str]] = field(default_factory=list)
-    elsewhere: dict[str, None] = field(default_factory=dict)
-
-    def count(self, what: str) -> None:
-        self.counts[what] = self.counts.get(what, 0) + 1
-
-    def pass_over(self, name: str, reason: str) -> None:
-        self.count("unreadable")
-        if len(self.unreadable) < MOST_NAMED:
-            self.unreadable.append({"batch": name[:100], "reason": reason[:300]})
-
-    def noted(self) -> AccountState:
-        return replace(
-            self.state,
-            counts=dict(self.counts),
-            unreadable=tuple(self.unreadable),
-            elsewhere=tuple(self.elsewhere),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +85,7 @@ class BatchImport:
         self._batches = batches
         self._marks = marks
         self._registry = registry
-        self._haccp = haccp
+        self._pages = PageReader(batches, marks, haccp, clock)
         self._targets = targets
         self._clock = clock
         self._noted = noted
@@ -203,16 +152,16 @@ class BatchImport:
 
     # Which ovens -------------------------------------------------------------------------------------------------
 
-    async def _accounts(self) -> dict[str, list[_Oven]]:
+    async def _accounts(self) -> dict[str, list[Oven]]:
         """Ovens whose batches can be fetched, by account."""
-        accounts: dict[str, list[_Oven]] = {}
+        accounts: dict[str, list[Oven]] = {}
         for machine in await self._machines():
             try:
                 found = await self._planned(machine)
             except Unavailable as error:
                 log.warning("The batches of %s are not imported now: %s", machine.id, error.detail)
                 continue
-            if isinstance(found, _Oven):
+            if isinstance(found, Oven):
                 accounts.setdefault(found.plan.account, []).append(found)
         return accounts
 
@@ -221,7 +170,7 @@ class BatchImport:
 
         found: list[Equipment] = []
         continuation: str | None = None
-        for _ in range(MOST_PAGES):
+        for _ in range(MOST_LISTS):
             page = await self._registry.list(EquipmentFilter(iot_enabled=True), limit=1000, continuation=continuation)
             found += [machine for machine in page.equipment if _vendors(machine)]
             continuation = page.continuation
@@ -229,7 +178,7 @@ class BatchImport:
                 break
         return found
 
-    async def _planned(self, machine: Equipment, *, fresh: bool = False) -> _Oven | str:
+    async def _planned(self, machine: Equipment, *, fresh: bool = False) -> Oven | str:
         """The oven with its plan, or why its batches cannot be fetched."""
         profile = profile_of(machine.protocol) if machine.protocol is not None else None
         if profile is None or profile.connector != CONNECTOR:
@@ -250,20 +199,20 @@ class BatchImport:
         serial = worked_out.batches.serial or machine.serial_number or worked_out.batches.unit_id
         if serial is None:
             return "Batches name their device by its serial number: set serial_number of this oven."
-        return _Oven(machine, worked_out.batches, serial)
+        return Oven(machine, worked_out.batches, serial)
 
     # One account -------------------------------------------------------------------------------------------------
 
-    async def _import(self, state: AccountState, ovens: Sequence[_Oven], marks: Mapping[str, OvenState]) -> None:
+    async def _import(self, state: AccountState, ovens: Sequence[Oven], marks: Mapping[str, OvenState]) -> None:
         now = self._clock.now()
         known = {
             oven.machine.id: mark.complete_until
             for oven in ovens
-            if (mark := marks.get(oven.machine.id)) is not None and _same_serial(mark.serial, oven.serial)
+            if (mark := marks.get(oven.machine.id)) is not None and same_serial(mark.serial, oven.serial)
         }
-        run = _Run(state, ovens, known, FIELDS.paths(ovens[0].plan.fields), _begin(state, ovens, known, now))
+        run = Run(state, ovens, known, FIELDS.paths(ovens[0].plan.fields), _begin(state, ovens, known, now))
         try:
-            finished = await self._pages(run)
+            finished = await self._pages.read(run)
         except DeviceError as error:
             await self._failed(run, error)
             return
@@ -291,7 +240,7 @@ class BatchImport:
         if run.unreadable:
             log.warning("Batches of %s that could not be understood: %s", _names(ovens), run.unreadable)
 
-    async def _failed(self, run: _Run, error: DeviceError) -> None:
+    async def _failed(self, run: Run, error: DeviceError) -> None:
         now = self._clock.now()
         log.warning("The batches of %s could not be fetched: %s", _names(run.ovens), error.detail)
         # Pages that were read stay read.
@@ -304,74 +253,8 @@ class BatchImport:
                 # They may have been changed in the vault: then the next run has another account, and no pause.
                 await self._planned(oven.machine, fresh=True)
 
-    async def _pages(self, run: _Run) -> bool:
-        """Read pages until the last; ``False``: broken off, to go on with the next run."""
-        until = time.monotonic() + RUN_SECONDS
-        previous: list[Any] | None = None
-        for number in range(1, MOST_PAGES + 1):
-            page = await self._page(run)
-            if page is None:
-                continue  # it was too large, and is asked for in halves
-            if page.items and page.items == previous:
-                raise DeviceProtocolError(
-                    "The vendor's service answers the same page again and again: check batch_query and batch_path."
-                )
-            previous = page.items
-            for place, item in enumerate(page.items):
-                await self._item(run, item, run.resume.page * run.resume.size + place)
-            run.resume = _next(run.resume, run.ovens[0].plan.page_size)
-            if not page.more:
-                return True
-            if time.monotonic() >= until:
-                break
-            if number % SAVE_EVERY == 0:
-                await self._marks.note(replace(run.state, resume=run.resume))
-        return False
 
-    async def _page(self, run: _Run) -> HaccpPage | None:
-        where, resume = run.ovens[0].plan, run.resume
-        try:
-            return await self._haccp.page(where, resume.since, resume.page, resume.size, until=resume.until)
-        except PageTooLarge:
-            if resume.size > 1:
-                smaller = resume.size // 2
-                run.resume = replace(resume, page=resume.page * resume.size // smaller, size=smaller)
-                return None
-        try:
-            # One batch alone is too large: its measurements are left out, and stay with the vendor.
-            return await self._haccp.page(
-                where, resume.since, resume.page, resume.size, until=resume.until, entries=False
-            )
-        except PageTooLarge as error:
-            run.pass_over(f"number {resume.page + 1} of the answer", error.detail)
-            return HaccpPage([], more=True)
-
-    async def _item(self, run: _Run, item: Any, place: int) -> None:
-        run.count("items")
-        name = _name_of(item, place)
-        try:
-            found = read_batch(item, run.paths, self._clock.now())
-            ovens = [oven for oven in run.ovens if _same_serial(oven.serial, found.serial)]
-            if not ovens:
-                run.count("elsewhere")
-                if len(run.elsewhere) < MOST_NAMED:
-                    run.elsewhere[found.serial] = None
-            for oven in ovens:
-                tell = oven.machine.id in run.known or self._clock.now() - _end(found) < RECENT
-                run.count(await self._batches.take(oven.machine, found, tell=tell))
-        except UnreadableBatch as error:
-            run.pass_over(error.name if error.name != "?" else name, error.reason)
-        except Unavailable:
-            raise
-        except OvenbridgeError as error:
-            run.pass_over(name, error.detail)
-        except Exception as error:
-            # Whatever one batch holds, the others are not to be lost for it.
-            log.exception("A batch could not be taken: %s", name)
-            run.pass_over(name, f"it could not be taken ({type(error).__name__}); the log has the details")
-
-
-def _begin(state: AccountState, ovens: Sequence[_Oven], known: Mapping[str, datetime], now: datetime) -> Resume:
+def _begin(state: AccountState, ovens: Sequence[Oven], known: Mapping[str, datetime], now: datetime) -> Resume:
     """The window: from where the oven that is furthest behind has everything, with an overlap; or on from a page."""
     oldest = now - SERVED
     if state.resume is not None and now - state.resume.until < RESUMED_WITHIN:
@@ -383,15 +266,7 @@ def _begin(state: AccountState, ovens: Sequence[_Oven], known: Mapping[str, date
     return Resume(since, now, 0, where.page_size, tuple(oven.machine.id for oven in ovens))
 
 
-def _next(done: Resume, largest: int) -> Resume:
-    """The page after this one; after a small page perhaps one of twice the size, if it begins there."""
-    begin, size = (done.page + 1) * done.size, done.size
-    if size * 2 <= largest and begin % (size * 2) == 0:
-        size *= 2
-    return replace(done, page=begin // size, size=size)
-
-
-def _due(state: AccountState, ovens: Sequence[_Oven]) -> datetime | None:
+def _due(state: AccountState, ovens: Sequence[Oven]) -> datetime | None:
     """When the account is to be asked next; ``None``: now."""
     if state.last_attempt is None:
         return None
@@ -411,20 +286,5 @@ def _vendors(machine: Equipment) -> bool:
     return profile is not None and profile.connector == CONNECTOR
 
 
-def _end(found: FoundBatch) -> datetime:
-    return found.ended_at or found.started_at
-
-
-def _same_serial(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.strip().casefold()
-
-
-def _name_of(item: Any, place: int) -> str:
-    known = item.get("id") if isinstance(item, dict) else None
-    if isinstance(known, str | int) and not isinstance(known, bool):
-        return str(known)[:100]
-    return f"number {place + 1} of the answer"
-
-
-def _names(ovens: Sequence[_Oven]) -> str:
+def _names(ovens: Sequence[Oven]) -> str:
     return ", ".join(oven.machine.id for oven in ovens[:5]) + (" ..." if len(ovens) > 5 else "")

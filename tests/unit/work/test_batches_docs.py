@@ -14,7 +14,8 @@ from shared.connectors.rational_fields import FIELDS
 from shared.connectors.rational_plan import OWN_OPTIONS, BatchOptions
 from shared.settings import Settings
 from shared.work.batches_forms import BatchChange, NewBatch
-from shared.work.batches_import import RECENT, SERVED
+from shared.work.batches_import import SERVED
+from shared.work.batches_import_pages import RECENT
 from shared.work.batches_merge import MAX_VENDOR_BYTES
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -434,7 +434,7 @@ async def test_a_service_that_knows_no_pages_does_not_hold_us(
 async def test_a_run_that_takes_too_long_goes_on_with_the_next(
     api: Api, cloud: ConnectedCooking, oven: str, clock: ManualClock, tick: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.work.batches_import.MOST_PAGES", 2)
+    monkeypatch.setattr("shared.work.batches_import_pages.MOST_PAGES", 2)
     cloud.batches = [haccp(f"b{n:02d}", SERIAL, hours(clock, 2 + n)) for n in range(18)]
     begun = clock.now()
     for _ in range(3):
