@@ -31,8 +31,8 @@ class BatchQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
     equipment_id: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    start: UtcTime | None = Field(None, alias="from", description="Begun at or after. Default: seven days before to.")
-    end: UtcTime | None = Field(None, alias="to", description="Begun before. Default: now.")
+    start: UtcTime | None = Field(None, alias="from", description="Begun at or after. Default: a week before the end.")
+    end: UtcTime | None = Field(None, alias="to", description="Begun before. Default: no end.")
     status: Literal["running", "completed", "aborted"] | None = None
     limit: int = Field(100, ge=1, le=1000)
     continuation: str | None = Field(None, max_length=4000)
@@ -92,7 +92,7 @@ async def get_batch(call: Call) -> Answer:
 @bp.route("api/v1/batches/{batch_id}", methods=["PATCH"], auth_level=func.AuthLevel.ANONYMOUS)
 @endpoint(Role.OPERATOR)
 async def change_batch(call: Call) -> Answer:
-    """Close a batch (`status`: completed or aborted), or change its product, program, note, work order or steps."""
+    """Close a batch (`status` completed or aborted), or change its product, program, note, work order or steps."""
     from shared.work.batches_forms import BatchChange
 
     form = call.body(BatchChange)
@@ -126,7 +126,7 @@ async def get_batch_tracking(call: Call) -> Answer:
 @bp.route("api/v1/equipment/{equipment_id}/batch-import", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 @endpoint(Role.VIEWER)
 async def get_batch_import(call: Call) -> Answer:
-    """How the import of an oven's batches stands: configured, complete up to when, failing since when and why."""
+    """How the import of an oven's batches stands, complete up to when, failing since when and why."""
     equipment_id = call.route["equipment_id"]
     return Answer(_import_body(equipment_id, await call.services.batch_import.status(equipment_id)))
 
