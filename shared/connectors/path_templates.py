@@ -53,6 +53,7 @@ def _segment(name: str, values: Mapping[str, str], field: str) -> str:
             f"(known here: {', '.join(sorted(values))}).",
             field=field,
         )
-    if value in (".", ".."):
-        raise InvalidInput(f"{field}: {{{name}}} is filled with {value}, which would change the path.", field=field)
+    if value in ("", ".", ".."):
+        said = value or "nothing"
+        raise InvalidInput(f"{field}: {{{name}}} is filled with {said}, which would change the path.", field=field)
     return quote(value, safe="")

@@ -52,8 +52,7 @@ class RestConnector(Connector):
         status_ms: float | None = None
         if self._plan.status_url is not None and self._plan.unreadable is None:
             try:
-                self._shared.check(self._plan.account)
-                status_ms = (await self._talk.answer(self._plan.status_url, "status_endpoint")).elapsed_ms
+                status_ms = await self._status(self._plan.status_url)
             except DeviceError as err:
                 return ConnectionTest(False, err.code, None, (), err.detail)
         read = await self._read(insist=True)
@@ -99,6 +98,15 @@ class RestConnector(Connector):
             raise
         finally:
             self._shared.forget(self._plan.account)
+
+    async def _status(self, url: str) -> float:
+        """Milliseconds it took to answer."""
+        self._shared.check(self._plan.account)
+        try:
+            return (await self._talk.answer(url, "status_endpoint")).elapsed_ms
+        except DeviceThrottled as err:
+            self._shared.hold(self._plan.account, err.retry_after)
+            raise
 
     async def _read(self, *, insist: bool) -> _Read:
         """``insist``: somebody wants to know now; what others read a moment ago is no answer to that."""

@@ -54,7 +54,7 @@ async def read_answer(plan: RestPlan, targets: TargetPolicy, times: Times, ask: 
             return await _all_pages(plan.items, progress, times, ask)
     except TimeoutError:
         raise DeviceTimeout(
-            f"{plan.where}: {progress.pages} pages were read in {seconds:g} s (paging.timeout), and there are more."
+            f"{plan.where}: there is more after page {progress.pages}, and {seconds:g} s (paging.timeout) are over."
         ) from None
 
 

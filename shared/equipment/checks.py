@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,24 @@ def _nothing_without_protocol(equipment: Equipment, credentials: Mapping[str, An
             )
 
 
+def _orders(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """How signals are written over REST, with their place."""
+    signals = config.get("signals")
+    for key, spec in signals.items() if isinstance(signals, Mapping) else ():
+        write = spec.get("write") if isinstance(spec, Mapping) else None
+        if isinstance(write, Mapping):
+            yield f"signals['{key}'].write", write
+
+
+def _keys(body: Any) -> Iterator[str]:
+    """All names in a document."""
+    parts = body.values() if isinstance(body, Mapping) else body if isinstance(body, list) else ()
+    if isinstance(body, Mapping):
+        yield from (str(name) for name in body)
+    for part in parts:
+        yield from _keys(part)
+
+
 def _no_secrets(equipment: Equipment, names: Names) -> None:
     """What is not a credential is stored in the clear, shown and audited: secrets have no place in it."""
     config = equipment.iot_config
@@ -119,6 +137,10 @@ def _no_secrets(equipment: Equipment, names: Names) -> None:
     texts = {names.endpoint: equipment.endpoint} | {
         names.of(f"additional_config.{name}"): config.get(name) for name in ("data_endpoint", "status_endpoint", "path")
     }
+    for place, write in _orders(config):
+        where = names.of(f"additional_config.{place}")
+        texts[f"{where}.path"] = write.get("path")
+        found += [f"{where}.body.{name}" for name in _keys(write.get("body")) if name.lower() in _SECRET_NAMES]
     found += [field for field, text in texts.items() if isinstance(text, str) and "?" in text and redact(text) != text]
     if found:
         shown = [field[:100] for field in found]

@@ -187,6 +187,15 @@ async def test_the_patience_of_a_vendor_holds_for_the_account(vendor: Vendor, cl
     assert vendor.reads == 3
 
 
+async def test_429_to_the_status_endpoint_holds_as_well(vendor: Vendor, cloud: Cloud) -> None:
+    cloud.status = 429
+    options = LIST | {"unit": 3, "status_endpoint": "/health"}
+    connector = vendor.open(credentials={"api_key": "one"}, additional_config=options)
+    assert (await connector.test_connection()).status == "throttled"
+    assert (await read(vendor, 1)).error_code == "throttled"
+    assert vendor.asked == ["GET /health"]
+
+
 async def test_429_without_a_time(vendor: Vendor, cloud: Cloud, clock: ManualClock) -> None:
     cloud.status = 429
     await read(vendor, 1)

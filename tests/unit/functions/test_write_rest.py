@@ -107,3 +107,19 @@ async def test_what_is_replaced_is_what_it_says_now(api: Api, house: Services, v
     answer = await api.post(f"{OVEN}/write", json=order)
     assert (answer.status, vendor.orders) == (412, [])
     assert "222" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("write", "field"),
+    [
+        ({"body": {"set": "{value}", "auth": [{"apiKey": "hunter2"}]}}, "write.body.apiKey"),
+        ({"path": "/set?api_key=hunter2", "body": "{value}"}, "write.path"),
+    ],
+)
+async def test_secrets_have_no_place_in_an_order(api: Api, write: dict[str, Any], field: str) -> None:
+    signals = {"lamp": {"at": "lamp", "writable": True, "write": write}}
+    body = {"name": "Oven", "iot_protocol": "rest_api", "iot_endpoint": "http://127.0.0.1:9"}
+    answer = await api.post("/api/v1/equipment", json=body | {"iot_config": {"signals": signals}})
+    assert answer.status == 400, answer.body
+    assert answer.json()["problems"][0]["field"] == f"iot_config.signals['lamp'].{field}"
+    assert b"hunter2" not in answer.body
