@@ -35,6 +35,9 @@ test-api: $(STAMPS)/dev ## ask the running app for a long time what openapi.json
 bench: $(STAMPS)/dev ## measure, each figure beside a yardstick of the same minute
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
+soak: $(STAMPS)/dev ## ten minutes of a relay with 250 devices: its memory stays where it is
+	$(BIN)/python -m tests.benchmarks.relay_memory --seconds 600
+
 check: $(STAMPS)/dev ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""Reads a device over OPC UA: connect, one batched read, disconnect.
+"""Reads a device over OPC UA: connect, one batched read, disconnect; where it is read every second, the session stays.
 
 A subscription would cost less and cannot be trusted: asyncua's died silently in many pulled cables, while everything
 looked connected (reference/equipment.md 2.4). asyncua itself is imported with the first read.
@@ -16,6 +16,7 @@ from shared.connectors.inverse import raw_of
 from shared.connectors.mapping import canonical_key
 from shared.connectors.opc_ua_certificates import SeenCertificate
 from shared.connectors.opc_ua_errors import ServerNotTrusted
+from shared.connectors.opc_ua_kept import Kept
 from shared.connectors.opc_ua_memory import OpcUaMemory
 from shared.connectors.opc_ua_plan import NodeSignal, OpcUaPlan, plan
 from shared.connectors.values import value_of, worst
@@ -56,12 +57,13 @@ class _Outcome:
 
 
 class OpcUaConnector(Connector):
-    """One device behind an OPC UA server. Cheap to make; every read is a connection of its own."""
+    """One device behind an OPC UA server. Cheap to make; a read is a connection of its own, but for frequent ones."""
 
     def __init__(self, setup: Setup, plan: OpcUaPlan) -> None:
         self._setup = setup
         self._plan = plan
         self._memory = setup.opc_ua or OpcUaMemory()
+        self._kept = Kept()
 
     async def test_connection(self) -> ConnectionTest:
         """Read everything once; a server that is there with nothing mapped yet is a success with a hint."""
@@ -126,7 +128,8 @@ class OpcUaConnector(Connector):
         )
 
     async def close(self) -> None:
-        """Close the pool if it was made for this connector alone."""
+        """Leave the session that is kept, and close the pool if it was made for this connector alone."""
+        await self._kept.close()
         if self._setup.owns_http:
             await self._setup.http.close()
 
@@ -162,7 +165,8 @@ class OpcUaConnector(Connector):
             if unmapped and mapping_needed:
                 raise DeviceNotSupported(NOTHING_MAPPED.replace("{id}", self._setup.equipment_id))
             talk = self._talk()
-            read = await talk.run(self._read)
+            # A person who tests wants to see the whole way work.
+            read = await (talk.read(self._read, self._kept) if mapping_needed else talk.run(self._read))
         except DeviceError as err:
             certificate = err.certificate if isinstance(err, ServerNotTrusted) else None
             reading = replace(failed, reason=err.detail, error_code=err.code, retry_after_seconds=err.retry_after)

@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 NAMESPACE_ARRAY = ua.NodeId(ua.Int32(2255), ua.Int16(0))
+_NAMED = {0: "Good"}
 OLDEST = datetime(1990, 1, 1, tzinfo=UTC)
 """Servers say *no time* as 1601 or 1970."""
 
@@ -54,9 +55,12 @@ async def read_signals(
     door: Door, url: str, signals: Sequence[NodeSignal], memory: OpcUaMemory, temperature_unit: str
 ) -> Read:
     """Every signal in one request, together with the server's namespaces, which decide what the ids mean."""
-    known = memory.namespaces.get(url)
-    if known is None:
-        known = memory.keep(memory.namespaces, url, await read_namespaces(door))
+    if door.known is not None and door.known[0] is signals:
+        _, known, ids = door.known
+        answers = await read_all(door, [one for one in ids if one is not None])
+        return _told(signals, ids, answers, known, temperature_unit)
+    before = memory.namespaces.get(url)
+    known = before or memory.keep(memory.namespaces, url, await read_namespaces(door))
     ids = [node_id(signal.node, known) for signal in signals]
     array, *answers = await read_all(door, [NAMESPACE_ARRAY, *(one for one in ids if one is not None)])
     found = _namespaces(array)
@@ -66,6 +70,17 @@ async def read_signals(
         known = found
         ids = [node_id(signal.node, known) for signal in signals]
         answers = await read_all(door, [one for one in ids if one is not None])
+    door.known = signals, known, ids
+    return _told(signals, ids, answers, known, temperature_unit)
+
+
+def _told(
+    signals: Sequence[NodeSignal],
+    ids: Sequence[ua.NodeId | None],
+    answers: Sequence[ua.DataValue],
+    known: Sequence[str],
+    temperature_unit: str,
+) -> Read:
     remaining = iter(answers)
     values: dict[str, SignalValue] = {}
     gone = 0
@@ -141,7 +156,7 @@ def status_name(answer: ua.DataValue) -> str:
     """``Good``, ``BadNodeIdUnknown`` ..."""
     code = answer.StatusCode.value if answer.StatusCode is not None else 0
     # Info bits below say no more than where the value came from.
-    return status_codes.get_name_and_doc(code & 0xFFFF_0000)[0]
+    return _NAMED.get(code & 0xFFFF_0000) or status_codes.get_name_and_doc(code & 0xFFFF_0000)[0]
 
 
 def plain(variant: ua.Variant | None) -> Any:

@@ -117,11 +117,22 @@ class Door(Client):
         self.product_uri = "urn:ovenbridge"
         self.stage = "connect"
         """How far it came, for the sentence about a failure."""
+        self.known: tuple[object, tuple[str, ...], list[ua.NodeId | None]] | None = None
+        """What was read before in this session: the signals, the namespaces, the nodes' ids. A server keeps the indexes
+        of its namespaces for as long as a session lasts (OPC 10000-3 section 8.2.2)."""
 
     @property
     def failure(self) -> Exception | None:
         """Why the connection ended, where asyncua's own exception does not say."""
         return self._transport.last.failure if self._transport.last is not None else None
+
+    @property
+    def alive(self) -> bool:
+        """As far as we have heard."""
+        protocol = self._transport.last
+        if protocol is None or protocol.transport is None:
+            return False
+        return protocol.failure is None and not protocol.transport.is_closing()
 
     async def connect_socket(self) -> None:
         """To the first of the vetted addresses that answers. Raises ``OSError``, ``TimeoutError``."""

@@ -18,6 +18,7 @@ from shared.connectors.device_errors import device_error
 from shared.connectors.opc_ua_application import ApplicationCertificate
 from shared.connectors.opc_ua_certificates import load_user_certificate, seen
 from shared.connectors.opc_ua_errors import Offer, offer_problem, refused, silent
+from shared.connectors.opc_ua_kept import Kept
 from shared.connectors.opc_ua_memory import OpcUaMemory
 from shared.connectors.opc_ua_plan import OpcUaPlan
 from shared.connectors.opc_ua_session import POLICIES, Door, NotOpcUa, bounded
@@ -39,6 +40,9 @@ log = logging.getLogger("ovenbridge.connectors")
 DIAGNOSIS_SECONDS = 2.0
 """Spent beside the deadline on finding out why a server refused us."""
 
+KEPT_SHARE = 0.4
+"""Of the whole time for a read over a kept session; the rest is for a new one, should it be dead."""
+
 R = TypeVar("R")
 
 Use = Callable[[Door], Awaitable[R]]
@@ -53,8 +57,39 @@ class Talk:
     memory: OpcUaMemory
     application: ApplicationCertificate | None = None
 
-    async def run(self, use: Use[R], *, doing: str = "read", seconds: float | None = None) -> R:
-        """Connect, sign in, ``use`` the session, leave; all in so many seconds (the plan's, if not given).
+    async def read(self, use: Use[R], kept: Kept) -> R:
+        """:meth:`run` over the session that is kept, where there is one; what does not work with it is done anew.
+
+        Raises:
+            DeviceError: whatever went wrong, in words.
+            Unavailable: our own vault is away; that says nothing about the device.
+        """
+        allowed = self.plan.timeout_seconds
+        until = monotonic() + allowed
+        door = kept.take()
+        if door is None:
+            return await self.run(use, kept=kept)
+
+        async def again() -> R:
+            return await use(door)
+
+        try:
+            result = await bounded(again(), allowed * KEPT_SHARE, door.abort)
+        except Exception as err:  # noqa: BLE001  # the reason is what a new session says
+            if isinstance(err, TimeoutError | OSError):
+                door.abort()
+            else:
+                await door.leave()
+            return await self.run(use, seconds=max(0.05, until - monotonic()), kept=kept)
+        if not kept.put(door, fresh=False):
+            await door.leave()
+        return result
+
+    async def run(
+        self, use: Use[R], *, doing: str = "read", seconds: float | None = None, kept: Kept | None = None
+    ) -> R:
+        """Connect, sign in, ``use`` the session, leave; all in so many seconds (the plan's, if not given). ``kept``: it
+        may stay there for the next time.
 
         Raises:
             DeviceError: whatever went wrong, in words.
@@ -84,7 +119,8 @@ class Talk:
             raise
         except Exception as err:
             raise await self._failed(err, door, addresses, allowed) from err
-        await door.leave()
+        if kept is None or not kept.put(door, fresh=True):
+            await door.leave()
         return result
 
     async def offers(self) -> list[Offer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ log = logging.getLogger("ovenbridge.relay")
 GRACE_SECONDS = 0.5
 """So long a cancelled read may take to let go. Then it is left behind."""
 MOST_LEFT_BEHIND = 3
+MOST_ON_THEIR_WAY = 8
+"""Readings of one machine that may wait for the disk at once: many only where it is read many times a second."""
 LONGEST_PAUSE = 60.0
 """Seconds. A machine on the plant's own network that comes back is seen within so long; wrong credentials keep the
 longer pause, because knocking with them locks accounts."""
@@ -84,28 +87,29 @@ class Machine:
         self._refused: dict[str, Any] | None = None
         self._failures = 0
         self._left_behind: set[asyncio.Task[Reading | None]] = set()
-        self._on_its_way: tuple[asyncio.Future[None], Reading | None] | None = None
-        """To the disk; and what was told before it."""
+        self._on_their_way: deque[tuple[asyncio.Future[None], Reading | None]] = deque()
+        """To the disk, the oldest first; and what was told before each."""
 
     async def visit(self) -> float:
         """:meth:`look`, and wait until what it said is on disk, or lost."""
         pause = await self.look()
-        await self._landed()
+        while self._on_their_way:
+            await self._landed()
         return pause
 
     async def look(self) -> float:
         """Read it once and hand what it said to the spool; how many seconds to leave it alone beyond its period (0:
         sound).
 
-        Does not wait for the disk: the next look does, should it come before. So one reading is on its way at most, and
-        that was lost with the process while we waited, too. Never raises for the machine, nor for a full disk: that the
-        spool counts and says.
+        Does not wait for the disk, but for the oldest of the few readings that may be on their way there: those were
+        lost with the process while we waited, too. Never raises for the machine, nor for a full disk: that the spool
+        counts and says.
         """
         reading = await self._read_in_time()
         if reading is None:  # its queue was empty, or is stored already
             self.failing, self._failures = False, 0
             return 0.0
-        if self._on_its_way is not None:
+        while self._on_their_way and (len(self._on_their_way) >= MOST_ON_THEIR_WAY or self._on_their_way[0][0].done()):
             await self._landed()
         self._tell(reading)
         self.failing = failed(reading)
@@ -243,19 +247,19 @@ class Machine:
         lane = self._reporting.lane(reading)
         if lane is None:
             return
-        self._on_its_way = self._plant.spool.leave((to_document(reading),), lane=lane), self._reporting.last
+        written = self._plant.spool.leave((to_document(reading),), lane=lane)
+        self._on_their_way.append((written, self._reporting.last))
         self._reporting.last = reading
 
     async def _landed(self) -> None:
-        """What is on its way is on disk, or lost: then it was not told, and the next one is compared with what was."""
-        if self._on_its_way is None:
-            return
-        written, told_before = self._on_its_way
+        """The oldest on its way is on disk, or lost: then it was not told, and what comes is compared with what was."""
+        written, told_before = self._on_their_way[0]
         if not written.done():
             await asyncio.wait({written})
-        self._on_its_way = None
+        self._on_their_way.popleft()
         if written.cancelled() or written.exception() is not None:  # said and counted by the spool
             self._reporting.last = told_before
+            self._on_their_way = deque((later, told_before) for later, _ in self._on_their_way)
 
     async def _take(self, readings: list[Reading]) -> None:
         """Store what came out of a queue, which has it until then. Raises ``Unavailable``."""

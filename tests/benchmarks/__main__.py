@@ -13,7 +13,10 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ORDER = ("delivery", "polling", "embedded", "outgoing", "spool", "cold_start", "azure_cost", "hooks", "modbus")
+ORDER = (
+    "delivery", "polling", "embedded", "outgoing", "spool", "cold_start", "azure_cost", "hooks", "modbus", "opc_ua",
+    "relay_memory",
+)  # fmt: skip
 
 
 def _processor() -> str:

@@ -17,7 +17,7 @@ from asyncua.server.user_managers import UserManager
 from asyncua.ua.ua_binary import struct_to_binary, uatcp_to_binary
 
 from shared.clock import SystemClock
-from shared.connectors import Connector, Connectors
+from shared.connectors import Connector, Connectors, opc_ua_kept
 from shared.connectors.opc_ua_session import bounded
 from shared.outgoing.http import OutgoingHttp
 from shared.outgoing.targets import TargetPolicy
@@ -113,6 +113,72 @@ async def test_a_namespace_that_moved_is_followed(machine: Machine, connectors: 
     known[url] = (*known[url][:2], "http://was.here.before/", MACHINE)  # as it was before an update
     assert (await reader.get_current_reading()).values["temperature.cabinet"].value == 181.5
     assert known[url].index(MACHINE) == 2
+    await reader.close()
+
+
+def _open(machine: Machine) -> list[Any]:
+    server: Any = machine.server
+    return [one for one in server.bserver.clients if one.transport is not None and not one.transport.is_closing()]
+
+
+async def _left(machine: Machine) -> None:
+    """The server hears of it a moment later."""
+    async with asyncio.timeout(8):
+        while _open(machine):  # noqa: ASYNC110 - the library says nothing
+            await asyncio.sleep(0.01)
+
+
+async def test_a_device_that_is_read_often_keeps_its_session(machine: Machine, connectors: Connectors) -> None:
+    await _left(machine)
+    reader = opened(connectors, machine.port)
+    await reader.get_current_reading()
+    await _left(machine)  # read for the first time: nobody knows whether it comes again soon
+    await reader.get_current_reading()
+    [kept] = _open(machine)
+    for _ in range(3):
+        assert (await reader.get_current_reading()).values["temperature.cabinet"].value == 181.5
+        assert _open(machine) == [kept]
+    kept.transport.abort()
+    reading = await reader.get_current_reading()
+    assert (reading.values["temperature.cabinet"].value, reading.error_code) == (181.5, None), "replaced as a whole"
+    assert kept not in _open(machine)
+    await reader.close()
+    await _left(machine)
+
+
+async def test_a_kept_session_that_falls_silent_costs_no_reading(machine: Machine, connectors: Connectors) -> None:
+    reader = opened(connectors, machine.port, timeout=2.0)
+    await reader.get_current_reading()
+    await reader.get_current_reading()
+    [kept] = _open(machine)
+    kept.transport.pause_reading()  # as behind a cable that was pulled
+    reading = await reader.get_current_reading()
+    assert (reading.values["temperature.cabinet"].value, reading.error_code) == (181.5, None)
+    kept.transport.abort()
+    await reader.close()
+    await _left(machine)
+
+
+async def test_a_kept_session_is_replaced_in_time_and_left_when_idle(
+    machine: Machine, connectors: Connectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opc_ua_kept, "OLDEST_SECONDS", 0.0)
+    reader = opened(connectors, machine.port)
+    await reader.get_current_reading()
+    seen = set()
+    for _ in range(3):
+        await reader.get_current_reading()
+        seen |= set(_open(machine))
+    assert len(seen) >= 3, "each is too old for the next read"
+    monkeypatch.setattr(opc_ua_kept, "OLDEST_SECONDS", 45.0)
+    monkeypatch.setattr(opc_ua_kept, "KEEP_SECONDS", 0.5)
+    await reader.close()
+    idle = opened(connectors, machine.port)
+    await idle.get_current_reading()
+    await idle.get_current_reading()
+    assert _open(machine)
+    await _left(machine)
+    await idle.close()
 
 
 async def test_a_password_is_not_sent_in_the_clear(machine: Machine, connectors: Connectors) -> None:
