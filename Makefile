@@ -13,7 +13,7 @@ ARGS ?=
 # The tests start hundreds of processes; from source each would begin with compiling it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test313 test-api peers bench check check-infra format package clean help
+.PHONY: run test test313 test-api peers bench soak check check-infra format package clean help
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
