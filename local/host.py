@@ -28,6 +28,7 @@ from local.stopping import GRACE_SECONDS
 from local.timers import Timer
 from local.tls import SiteCertificate
 from local.web import Web
+from local.workers import Post, Workers
 from shared import services as services_module
 from shared.errors import BrokenSettings, OvenbridgeError
 from shared.services import Services
@@ -36,6 +37,9 @@ from shared.settings import Settings
 __all__ = ["Host", "Plan"]
 
 log = logging.getLogger("ovenbridge.host")
+
+WORKERS_SECONDS = 1.5
+"""Workers were told to stop when this process was, so they are about as far: so much longer they may take."""
 
 READY_PATH = "/api/health/ready"
 
@@ -65,9 +69,21 @@ class Plan:
 class Host:
     """One function app, served."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, workers: Workers | None = None, post: Post | None = None) -> None:
+        """
+        Args:
+            plan: what to serve.
+            workers: the processes that share the work with this first one; ``None``: there are none.
+            post: this is one of them, and what place it has.
+        """
         self.plan = plan
         self.services = Services(plan.settings)
+        self._workers = workers
+        self._post = post
+        if workers is not None:
+            self.services.crew = (0, workers.size)
+        elif post is not None:
+            self.services.crew = (post.slot, post.size)
         self._running = Running(plan.host_json.function_timeout_seconds)
         functions = plan.checked.functions
         folder = plan.settings.data_dir / "timers"
@@ -103,10 +119,10 @@ class Host:
         services_module.use(self.services)
         try:
             await self._open_backends()
-            certificate = self.plan.certificate
-            await self._web.listen(self.plan.sock, certificate.context if certificate is not None else None)
-            for timer in self._timers:
-                await timer.recall()
+            if self._post is None:
+                for timer in self._timers:
+                    await timer.recall()
+            await self._open_door(stop)
             self._start()
             await _first(self._announce(), stop.wait())
             await stop.wait()
@@ -130,11 +146,22 @@ class Host:
         except OvenbridgeError as err:
             raise BrokenSettings(err.detail) from err
 
+    async def _open_door(self, stop: asyncio.Event) -> None:
+        sock, workers, certificate = self.plan.sock, self._workers, self.plan.certificate
+        server = self._web.open(certificate.context if certificate is not None else None)
+        if self._post is not None:
+            self._post.receive(self._web.take, stop.set)
+        elif workers is not None:
+            workers.start()
+            self._spawn("door", lambda: self._web.share(sock, workers.hand_over))
+        else:
+            await self._web.listen(server, sock)
+
     def _start(self) -> None:
         self._spawn("watch", self._running.watch)
         if self.plan.certificate is not None:
             self._spawn("certificate", self.plan.certificate.follow)
-        for timer in self._timers:
+        for timer in self._timers if self._post is None else ():  # the first process runs them
             self._spawn(timer.function.name, timer.run, timer)
         for function in self._queues:
             pump = Pump(function, self.services.receiver, self.plan.host_json, self._running)
@@ -161,6 +188,11 @@ class Host:
                 log.warning("not ready yet: %s", why)
                 said = True
             await asyncio.sleep(0.5)
+        if self._post is not None:
+            self._post.ready()
+            return
+        if self._workers is not None:
+            await self._workers.all_ready()
         sys.stdout.write(f"Ovenbridge ({self.plan.app}) is ready on {self.plan.url} - {self.plan.notes}\n")
         sys.stdout.flush()
 
@@ -181,6 +213,8 @@ class Host:
     async def _stop(self) -> None:
         if self._web.up:
             log.info("stopping")
+        if self._workers is not None:
+            self._workers.tell_to_stop()
         self._web.stop_accepting()
         for task, timer in self._tasks.items():
             if timer is not None:
@@ -192,6 +226,8 @@ class Host:
             task.cancel()
         await asyncio.wait({*self._tasks, asyncio.create_task(self._web.close())}, timeout=1)
         services_module.use(None)
+        if self._workers is not None:
+            await self._workers.ended(WORKERS_SECONDS)
         try:
             async with asyncio.timeout(1.5):
                 await self.services.close()

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from local.functions import APPS
 from shared.errors import BrokenSettings
+from shared.sqlite_crew import MOST_WORKERS
 
 __all__ = ["parse_options"]
 
@@ -54,8 +55,22 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         choices=["json", "text"],
         help="logs on stderr as JSON lines or for people (default: text on a terminal, else json)",
     )
+    parser.add_argument(
+        "--workers",
+        type=_workers,
+        default=1,
+        metavar="N",
+        help="processes that share the work, for more than one core (default: 1). The first owns the timers",
+    )
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--entry", metavar="MODULE", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"a number of processes is 1 to {MOST_WORKERS}")
+    return int(text)
 
 
 def _port(text: str) -> int:

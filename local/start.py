@@ -25,6 +25,7 @@ from local.options import parse_options
 from local.settings_file import SettingsFile, app_settings, misspelt, read_settings_file
 from local.stopping import Stopping
 from local.tls import SiteCertificate
+from local.workers import Post, Workers, refuse_workers
 from shared.errors import BrokenSettings
 from shared.settings import Settings
 
@@ -42,13 +43,21 @@ def serve(arguments: Sequence[str], stopping: Stopping) -> None:
     """
     options = parse_options(arguments)
     file = _settings_file(options)
-    sock = _bind(options.host, options.port if options.port is not None else file.port or 7071)
-    with sock:
+    if options.worker is not None:
+        post = Post.parse(options.worker)
+        with post.door as sock:
+            plan, _ = _plan(options, file, sock, post)
+            _run(Host(plan, post=post), stopping)
+        return
+    refuse_workers(options.app, options.workers)
+    with _bind(options.host, options.port if options.port is not None else file.port or 7071) as sock:
         plan, folder = _plan(options, file, sock)
+        workers = Workers(options.workers, arguments, sock) if options.workers > 1 else None
         try:
-            _run(Host(plan), stopping)
+            _run(Host(plan, workers=workers), stopping)
         finally:
-            folder.release()
+            if folder is not None:
+                folder.release()
 
 
 def _run(host: Host, stopping: Stopping) -> None:
@@ -82,7 +91,9 @@ def _settings_file(options: argparse.Namespace) -> SettingsFile:
     return read_settings_file(standard) if standard.exists() else SettingsFile()
 
 
-def _plan(options: argparse.Namespace, file: SettingsFile, sock: socket.socket) -> tuple[Plan, DataFolder]:
+def _plan(
+    options: argparse.Namespace, file: SettingsFile, sock: socket.socket, post: Post | None = None
+) -> tuple[Plan, DataFolder | None]:
     address, port = sock.getsockname()[:2]
     loopback = ipaddress.ip_address(address).is_loopback
     certificate = SiteCertificate.of({**file.values, **{k: v for k, v in os.environ.items() if v}})
@@ -90,15 +101,15 @@ def _plan(options: argparse.Namespace, file: SettingsFile, sock: socket.socket) 
     environment = app_settings(file, os.environ, data_dir=options.data, url=url, loopback=loopback)
     settings = Settings.from_environment(environment)
     logs.configure(settings.log_level, options.log_format)
-    for sentence in misspelt(file.values):
+    for sentence in misspelt(file.values) if post is None else ():  # said once
         log.warning(sentence)
     cors = read_cors(file.host, environment)
     host_json = read_host_json()
-    folder = DataFolder.take(settings.data_dir)
+    folder = DataFolder.take(settings.data_dir) if post is None else None  # a worker's first process holds it
     # The app's own code and the SDK read the environment too, as they do under the Functions host.
     os.environ.update(environment)
     checked = examine(_functions(options, host_json), environment)
-    for problem in checked.problems:
+    for problem in checked.problems if post is None else ():
         log.log(logging.ERROR if problem.dropped else logging.WARNING, "%s", problem)
     # With tokens, too: a tunnel ends on loopback, and some functions are protected by a key alone.
     asks_keys = options.enable_auth or settings.access_mode != "developer"

@@ -68,14 +68,16 @@ class Web:
     _now: int = 0
     _handlers: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
     _server: web.Server | None = None
+    _tls: ssl.SSLContext | None = None
+    _taking: set[asyncio.Task[None]] = field(default_factory=set)
     _listener: asyncio.Server | None = None
 
     def __post_init__(self) -> None:
         self._handlers = {r.function.name: as_coroutine(r.function.handler) for r in self.table.routes}
 
-    async def listen(self, sock: Any, tls: ssl.SSLContext | None = None) -> None:
-        """Take connections on this listening socket; with ``tls``: HTTPS."""
-        loop = asyncio.get_running_loop()
+    def open(self, tls: ssl.SSLContext | None = None) -> web.Server:
+        """Be ready for connections; with ``tls``: HTTPS."""
+        self._tls = tls
         self._server = web.Server(
             self.handle,
             access_log=None,
@@ -87,7 +89,40 @@ class Web:
             max_field_size=16_380,
             max_headers=100,
         )
-        self._listener = await loop.create_server(self._server, sock=sock, backlog=1024, ssl=tls)
+        return self._server
+
+    async def listen(self, server: web.Server, sock: Any) -> None:
+        """Take connections on this listening socket, after :meth:`open`."""
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(server, sock=sock, backlog=1024, ssl=self._tls)
+
+    async def share(self, sock: Any, hand_over: Callable[[Any], bool]) -> None:
+        """Take connections on this listening socket, and hand over those that another process shall have. Until
+        cancelled."""
+        loop = asyncio.get_running_loop()
+        sock.setblocking(False)
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(sock)
+            except OSError as error:  # no file handles left, most likely; or the caller is gone already
+                log.warning("a connection was not taken: %s", error.strerror)
+                await asyncio.sleep(0.05)
+                continue
+            if not hand_over(connection):
+                task = asyncio.create_task(self.take(connection))  # a TLS handshake may take its time
+                self._taking.add(task)
+                task.add_done_callback(self._taking.discard)
+
+    async def take(self, connection: Any) -> None:
+        """Serve this connection."""
+        if self._server is None:
+            raise RuntimeError("open() comes first")
+        connection.setblocking(False)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._server, connection, ssl=self._tls)
+        except OSError as error:
+            log.debug("a connection ended before it was served: %s", error.strerror)
+            connection.close()
 
     def stop_accepting(self) -> None:
         """No new connections, and idle ones are closed; running requests go on."""

@@ -35,12 +35,14 @@ class Backends:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
+        self.crew: tuple[int, int] | None = None
+        """Which of how many processes over one data folder this is (``python -m local --workers``); ``None``: alone."""
 
     @cached_property
     def _file(self) -> SqliteFile:
         from shared.sqlite_file import SqliteFile
 
-        return SqliteFile.open(self.settings.data_dir / "ovenbridge.db")
+        return SqliteFile.open(self.settings.data_dir / "ovenbridge.db", self.crew)
 
     @cached_property
     def identity(self) -> AzureIdentity:

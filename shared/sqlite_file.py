@@ -1,6 +1,7 @@
 """One SQLite file: the ground under the embedded store and queues.
 
-One process owns the file (a kernel lock beside it, gone with the process). Inside, one thread writes and commits for
+One process owns the file (a kernel lock beside it, gone with the process), alone or with worker processes that it
+starts (``sqlite_crew.py``). Inside, one thread writes and commits for
 everybody who waits (group commit: one fsync, many callers), two threads read: one answers point reads in batches,
 the other runs queries, so that a long query never holds up a point read. A fourth moves what was committed from the
 write-ahead log into the file, so that the writer never stops for that.
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from shared.errors import OvenbridgeError, Unavailable
+from shared.sqlite_crew import Crew, share_folder, wait_for_orphans
 from shared.sqlite_opening import connect, lock_folder, open_database, unusable
 from shared.sqlite_threads import Desk, Entry, Mailbox, Wake, answer, take_turns_quickly
 
@@ -52,6 +54,10 @@ CHECKPOINT_ROWS = 4_000
 """So many changed rows (a commit counts as four more) until the log is moved into the file: 5 to 40 MB of it."""
 
 
+_ALWAYS = contextlib.nullcontext()
+"""The turn of a process that writes alone."""
+
+
 class Work(Protocol):
     """What can be written, for everybody who asks in the same moment."""
 
@@ -68,8 +74,10 @@ class Work(Protocol):
 class SqliteFile:
     """An open file. Make one with :meth:`open`; it closes when its last user releases it."""
 
-    def __init__(self, path: Path, lock: int, writer: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, lock: int, writer: sqlite3.Connection, crew: Crew | None = None) -> None:
         self.path = path
+        self.crew = crew
+        """The processes over this file; ``None``: this one alone."""
         self._lock = lock
         self._writer = writer
         self._users = 0
@@ -93,15 +101,18 @@ class SqliteFile:
     # Opening and closing -----------------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, path: Path) -> SqliteFile:
-        """Open or create the file.
+    def open(cls, path: Path, crew: tuple[int, int] | None = None) -> SqliteFile:
+        """Open or create the file; ``crew``: as this slot (0: the owner) of so many processes.
 
         Raises:
             BrokenSettings: the folder cannot be used, another process has it, or the file is no database of ours.
         """
-        lock = lock_folder(path)
+        slot, size = crew or (0, 1)
+        lock = lock_folder(path) if slot == 0 else share_folder(path)
         try:
-            return cls(path, lock, open_database(path))
+            if slot == 0:
+                wait_for_orphans(path)
+            return cls(path, lock, open_database(path), Crew(path, slot, size) if size > 1 else None)
         except BaseException:
             os.close(lock)
             raise
@@ -113,7 +124,7 @@ class SqliteFile:
             BrokenSettings: the file is damaged or cannot be written.
         """
         try:
-            with contextlib.closing(connect(self.path)) as connection:
+            with contextlib.closing(connect(self.path)) as connection, self._turn():
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     result = setup(connection)
@@ -154,6 +165,8 @@ class SqliteFile:
             for thread in self._threads:
                 thread.join(10)
         self._writer.close()
+        if self.crew is not None:
+            self.crew.close()
         os.close(self._lock)
 
     # Asking ------------------------------------------------------------------------------------------------------
@@ -243,20 +256,27 @@ class SqliteFile:
         outcomes: dict[Entry, Any] = {}
         rows = connection.total_changes
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for work, entries in groups.items():
-                results = work.apply(connection, [entry.item for entry in entries])
-                outcomes.update(zip(entries, results, strict=True))
-            connection.execute("COMMIT")
+            with self._turn():
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    for work, entries in groups.items():
+                        results = work.apply(connection, [entry.item for entry in entries])
+                        outcomes.update(zip(entries, results, strict=True))
+                    connection.execute("COMMIT")
+                except BaseException:
+                    _roll_back(connection)
+                    raise
+                wakes = [wake for work in groups for wake in work.committed()]
         except Exception as err:  # noqa: BLE001 - whatever it is, callers must hear of it and this thread go on
-            _roll_back(connection)
             return self._failed(batch, err)
         if self._failing:
             self._failing = False
             log.info("The store writes again.")
-        wakes = [wake for work in groups for wake in work.committed()]
         self._note_rows(connection.total_changes - rows)
         return [outcomes[entry] for entry in batch], wakes
+
+    def _turn(self) -> contextlib.AbstractContextManager[None]:
+        return _ALWAYS if self.crew is None else self.crew.turn()
 
     def _failed(self, batch: list[Entry], err: Exception) -> tuple[list[Any], list[Wake]]:
         if isinstance(err, sqlite3.OperationalError):  # the disk, not an operation: the same for all
@@ -276,14 +296,17 @@ class SqliteFile:
 
     def _tidy(self) -> bool:
         more = False
+        if self.crew is not None and self.crew.slot != 0:  # the owner does it for all
+            return more
         for upkeep in self._upkeep:
-            try:
-                self._writer.execute("BEGIN IMMEDIATE")
-                more = upkeep(self._writer) or more
-                self._writer.execute("COMMIT")
-            except Exception as err:  # noqa: BLE001 - upkeep can wait; this thread must go on
-                _roll_back(self._writer)
-                log.warning("Upkeep of the store is put off: %s", err)
+            with self._turn():
+                try:
+                    self._writer.execute("BEGIN IMMEDIATE")
+                    more = upkeep(self._writer) or more
+                    self._writer.execute("COMMIT")
+                except Exception as err:  # noqa: BLE001 - upkeep can wait; this thread must go on
+                    _roll_back(self._writer)
+                    log.warning("Upkeep of the store is put off: %s", err)
         return more
 
     # Moving the log into the file --------------------------------------------------------------------------------
@@ -309,7 +332,8 @@ class SqliteFile:
     def _finish_moving(self) -> None:
         """The little that came in the meantime, between two commits: then the log starts anew and does not grow."""
         self._moved_mostly = False
-        self._checkpoint(self._writer)
+        with self._turn():
+            self._checkpoint(self._writer)
 
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
         try:

@@ -40,7 +40,7 @@ from shared.callbacks.registry import Callbacks
 from shared.callbacks.sweep import Sweep
 from shared.callbacks.unconfirmed import Unconfirmed
 from shared.clock import Clock, compact, iso
-from shared.errors import NotFound, PreconditionFailed, Unavailable
+from shared.errors import NotFound, OvenbridgeError, PreconditionFailed, Unavailable
 from shared.messaging import Outgoing, Queue
 from shared.metrics import DELIVERY_DISCARDED
 from shared.observability import fields
@@ -101,10 +101,18 @@ class Deliveries:
         next_messages = [message for message in found if isinstance(message, Outgoing)]
         if next_messages:
             await self._queue.send(QUEUE, next_messages)
+        if self._callbacks.standing.overdue():
+            await self._write_standing()
         for problem in found:
             if isinstance(problem, BaseException):
                 # The message comes again, and those of its deliveries that were brought on are left alone then.
                 raise problem
+
+    async def _write_standing(self) -> None:
+        try:
+            await self._callbacks.write_standing()
+        except OvenbridgeError as error:  # the notification is told, and that is what counts
+            log.warning("How callbacks are doing is written later: %s", error.detail)
 
     async def sweep(self) -> int:
         """Wake what is overdue, write how callbacks are doing, finish removals. How many were woken."""

@@ -1,7 +1,7 @@
 """All registrations as this process knows them, so that telling an event asks the store for nothing.
 
 Read anew every few seconds, and at once after a change in this process: a caller who got 201 is told of the very next
-event. Another process sees the change with its next reading.
+event. Other processes over the same embedded store see it at once too (a signal); elsewhere, with their next reading.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from shared.callbacks.model import Callback, State
 from shared.errors import NotFound
@@ -33,20 +34,36 @@ class _Snapshot:
     by_type: Mapping[str, list[Callback]] = field(default_factory=dict)
 
 
+@runtime_checkable
+class _Shared(Protocol):
+    """A store that several processes of one host may share."""
+
+    def signal(self, container: str) -> None: ...
+
+    def signals(self, container: str) -> int: ...
+
+
 class Directory:
     """Who is registered."""
 
     def __init__(self, store: DocumentStore) -> None:
         self._store = store
+        self._shared = store if isinstance(store, _Shared) else None
         self._snapshot: _Snapshot | None = None
         self._changes = 0
-        self._seen_changes = -1
+        self._seen_changes = (-1, -1)
         self._refresh_at = 0.0
         self._lock = asyncio.Lock()
 
     def changed(self) -> None:
         """A registration was written: read all of them before the next answer."""
         self._changes += 1
+        if self._shared is not None:
+            self._shared.signal(CONTAINER)
+
+    def _now(self) -> tuple[int, int]:
+        """Grows with every change, here and in processes over the same embedded store."""
+        return self._changes, 0 if self._shared is None else self._shared.signals(CONTAINER)
 
     async def matching(self, event: Event) -> list[Callback]:
         """Who wants to be told; disabled ones too, for their notifications are kept."""
@@ -56,7 +73,7 @@ class Directory:
     def known(self, callback_id: str) -> Callback | None:
         """The registration, when what is in memory is fresh and has it; otherwise :meth:`find` it."""
         snapshot = self._snapshot
-        if snapshot is None or self._seen_changes != self._changes or time.monotonic() >= self._refresh_at:
+        if snapshot is None or self._seen_changes != self._now() or time.monotonic() >= self._refresh_at:
             return None
         return snapshot.by_id.get(callback_id)
 
@@ -87,7 +104,7 @@ class Directory:
     async def _fresh(self) -> _Snapshot:
         if (
             self._snapshot is not None
-            and self._seen_changes == self._changes
+            and self._seen_changes == self._now()
             and (time.monotonic() < self._refresh_at or self._lock.locked())
         ):
             return self._snapshot
@@ -95,12 +112,12 @@ class Directory:
             # Whoever waited here finds the work done, unless something changed again while it was read.
             if self._snapshot is None or time.monotonic() >= self._refresh_at:
                 self._snapshot = await self._read()
-            while self._seen_changes != self._changes:
+            while self._seen_changes != self._now():
                 self._snapshot = await self._read()
             return self._snapshot
 
     async def _read(self) -> _Snapshot:
-        changes, started = self._changes, time.monotonic()
+        changes, started = self._now(), time.monotonic()
         shown = [callback for callback in await self.everything() if callback.state in _SHOWN]
         by_type: dict[str, list[Callback]] = {}
         for callback in shown:

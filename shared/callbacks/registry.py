@@ -225,6 +225,10 @@ class Callbacks:
         self.standing.begin_anew(callback_id)
         return await self.get(callback_id)
 
+    async def write_standing(self) -> None:
+        """Write how callbacks are doing, where no sweep of this process does."""
+        await self.standing.write({callback.id: callback for callback in await self._directory.everything()})
+
     # Clearing up -------------------------------------------------------------------------------------------------
 
     async def tidy(self) -> None:

@@ -1,11 +1,13 @@
 """How a callback is doing: when it was last told, when it last said yes, since when it only fails.
 
 Kept in memory and written with the sweep, so that a delivery writes no document that others write too. A process that
-dies takes half a minute of this knowledge with it; deliveries themselves lose nothing.
+runs no sweep writes it now and then by itself. One that dies takes the knowledge of that time with it; deliveries
+themselves lose nothing.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -19,6 +21,10 @@ __all__ = ["BAD_LUCK", "Standing", "status_of"]
 CONTAINER = "callbacks"
 BAD_LUCK = 3
 """So many failed tries in a row, and a callback is called degraded."""
+
+
+PATIENCE_SECONDS = 45.0
+"""Longer than from one sweep to the next."""
 
 
 @dataclass(slots=True)
@@ -39,6 +45,14 @@ class Standing:
     def __init__(self, store: DocumentStore) -> None:
         self._store = store
         self._notes: dict[str, _Notes] = {}
+        self._write_by = time.monotonic() + PATIENCE_SECONDS
+
+    def overdue(self) -> bool:
+        """Has nobody written for too long, here? Says so once; then it is the caller's to do."""
+        if time.monotonic() < self._write_by:
+            return False
+        self._write_by = time.monotonic() + PATIENCE_SECONDS
+        return True
 
     def succeeded(self, callback_id: str, now: datetime) -> None:
         """A receiver confirmed."""
@@ -74,6 +88,7 @@ class Standing:
 
     async def write(self, known: dict[str, Callback]) -> int:
         """Write what is new; how many documents."""
+        self._write_by = time.monotonic() + PATIENCE_SECONDS
         written = 0
         for callback_id, notes in tuple(self._notes.items()):
             if not notes.unwritten:

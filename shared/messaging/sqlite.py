@@ -1,4 +1,8 @@
-"""The embedded queues: SQLite for durability, a working index in memory, the rules of Azure Service Bus."""
+"""The embedded queues: SQLite for durability, a working index in memory, the rules of Azure Service Bus.
+
+Where several processes share the file, each works on what it sends itself: its messages stand in a line of their own,
+which whoever takes its place after it died finds there. Duplicates are found and dead letters kept across all lines.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,9 @@ from shared.clock import Clock, SystemClock
 from shared.errors import InvalidInput
 from shared.messaging.port import DeadLetter, Outgoing, QueueDepth, Received, check_outgoing
 from shared.messaging.sqlite_backlog import WINDOW, Backlog, Message, wake
-from shared.messaging.sqlite_table import create_tables, load_backlogs, properties_of
+from shared.messaging.sqlite_table import create_tables, line_of, load_backlogs, properties_of, take_over
 from shared.messaging.sqlite_writes import Bury, Count, Put, QueueWrites, Redrive, Refill, Remove
+from shared.sqlite_crew import MOST_WORKERS
 from shared.sqlite_file import SqliteFile
 from shared.sqlite_threads import Wake
 from shared.topology import topology
@@ -46,11 +51,15 @@ class SqliteQueue:
         self._run = secrets.token_hex(4)
         self._closed = False
 
+        self._slot, self._slots = (0, 1) if file.crew is None else (file.crew.slot, file.crew.size)
+
         def set_up(connection: sqlite3.Connection) -> int:
             create_tables(connection)
-            return load_backlogs(connection, self._backlogs)
+            if self._slot == 0:  # nobody else is at work yet
+                take_over(connection, self._backlogs, self._slots, MOST_WORKERS)
+            return load_backlogs(connection, self._backlogs, self._slot)
 
-        self._writes = QueueWrites(self._backlogs, file.prepare(set_up))
+        self._writes = QueueWrites(self._backlogs, file.prepare(set_up), self._slot)
         file.retain()
         file.when_idle(self._forget)
 
@@ -222,9 +231,16 @@ class SqliteQueue:
             waiting = backlog.total - locked
             scheduled = sum(1 for m in backlog.messages.values() if m.due > now and not m.token)
         if horizon is not None:
-            scheduled += await self._file.query(lambda c: _scheduled_behind(c, queue, horizon, now))
-        oldest = _time(head.due) if head is not None and head.due <= now else None
-        return QueueDepth(max(0, waiting - scheduled), scheduled, locked, dead, oldest)
+            line = line_of(queue, self._slot)
+            scheduled += await self._file.query(lambda c: _scheduled_behind(c, line, horizon, now))
+        oldest = head.due if head is not None and head.due <= now else None
+        if self._slots > 1:
+            lines = [line_of(queue, slot) for slot in range(self._slots) if slot != self._slot]
+            theirs, later, first, dead = await self._file.query(lambda c: _elsewhere(c, queue, lines, now))
+            waiting, scheduled = waiting + theirs, scheduled + later
+            oldest = first if oldest is None or (first is not None and first < oldest) else oldest
+        since = None if oldest is None else _time(oldest)
+        return QueueDepth(max(0, waiting - scheduled), scheduled, locked, dead, since)
 
     async def _expire(self, queue: str) -> None:
         """Give up what is too old to be received; it stands at the head, for all of a queue live equally long."""
@@ -268,6 +284,21 @@ class SqliteQueue:
 def _scheduled_behind(connection: sqlite3.Connection, queue: str, horizon: tuple[int, int], now: int) -> int:
     sql = "SELECT count(*) FROM queue_messages WHERE queue = ? AND (due, sequence) > (?, ?) AND due > ?"
     return int(connection.execute(sql, (queue, *horizon, now)).fetchone()[0])
+
+
+def _elsewhere(
+    connection: sqlite3.Connection, queue: str, lines: Sequence[str], now: int
+) -> tuple[int, int, int | None, int]:
+    """Of other processes' messages: how many, how many of them later than now, the first that is due; and all the
+    dead letters of the queue."""
+    places = ", ".join("?" * len(lines))
+    sql = (
+        "SELECT count(*), coalesce(sum(due > ?), 0), min(CASE WHEN due <= ? THEN due END) "  # noqa: S608 - placeholders
+        f"FROM queue_messages WHERE queue IN ({places})"
+    )
+    theirs, later, first = connection.execute(sql, (now, now, *lines)).fetchone()
+    dead = connection.execute("SELECT count(*) FROM queue_dead WHERE queue = ?", (queue,)).fetchone()[0]
+    return theirs, later, first, dead
 
 
 def _message(backlog: Backlog, outgoing: Outgoing, now: int) -> Message:

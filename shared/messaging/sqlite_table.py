@@ -7,7 +7,7 @@ stays on few pages. Everything is done in multi-row statements (see ``shared/sql
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -19,11 +19,13 @@ __all__ = [
     "count_deliveries",
     "create_tables",
     "insert",
+    "line_of",
     "load_backlogs",
     "load_behind",
     "note_seen",
     "properties_of",
     "remove",
+    "take_over",
 ]
 
 CHUNK = 128
@@ -54,11 +56,24 @@ def create_tables(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO queue_sequence VALUES (1)")
 
 
-def load_backlogs(connection: sqlite3.Connection, backlogs: Mapping[str, Backlog]) -> int:
+def line_of(queue: str, slot: int) -> str:
+    """Where the messages of a queue stand that this one of several processes works on: each has a line of its own."""
+    return queue if slot == 0 else f"{queue}#{slot}"
+
+
+def take_over(connection: sqlite3.Connection, queues: Iterable[str], first: int, slots: int) -> None:
+    """Bring the messages of processes that are no longer there into the first line."""
+    for queue in queues:
+        for slot in range(first, slots):
+            connection.execute("UPDATE queue_messages SET queue = ? WHERE queue = ?", (queue, line_of(queue, slot)))
+
+
+def load_backlogs(connection: sqlite3.Connection, backlogs: Mapping[str, Backlog], slot: int = 0) -> int:
     """Fill the working index from the tables; the next free sequence number."""
-    for name, backlog in backlogs.items():
+    for queue, backlog in backlogs.items():
+        name = line_of(queue, slot)
         backlog.total = connection.execute("SELECT count(*) FROM queue_messages WHERE queue = ?", (name,)).fetchone()[0]
-        backlog.dead = connection.execute("SELECT count(*) FROM queue_dead WHERE queue = ?", (name,)).fetchone()[0]
+        backlog.dead = connection.execute("SELECT count(*) FROM queue_dead WHERE queue = ?", (queue,)).fetchone()[0]
         messages, backlog.horizon = load_behind(connection, name, (-1, 0))
         for message in messages:
             backlog.hold(message)
@@ -136,15 +151,15 @@ def remove(connection: sqlite3.Connection, queue: str, keys: Sequence[Key]) -> N
         connection.execute(_remove(len(part)), [*(value for key in part for value in key), queue])
 
 
-def bury(connection: sqlite3.Connection, place: Where, reason: str, now: int) -> int:
-    """Move to the dead letters; how many (0: it is gone already)."""
-    queue, key = place
+def bury(connection: sqlite3.Connection, place: Where, queue: str, reason: str, now: int) -> int:
+    """Move to the dead letters of the queue; how many (0: it is gone already)."""
+    line, key = place
     moved = connection.execute(
-        "INSERT INTO queue_dead SELECT queue, sequence, due, message_id, correlation_id, properties, "
+        "INSERT INTO queue_dead SELECT ?, sequence, due, message_id, correlation_id, properties, "
         "deliveries, body, ?, ? FROM queue_messages WHERE queue = ? AND due = ? AND sequence = ?",
-        (reason, now, queue, *key),
+        (queue, reason, now, line, *key),
     ).rowcount
-    remove(connection, queue, [key])
+    remove(connection, line, [key])
     return moved
 
 

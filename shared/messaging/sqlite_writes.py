@@ -13,6 +13,7 @@ from shared.messaging.sqlite_table import (
     bury,
     count_deliveries,
     insert,
+    line_of,
     load_behind,
     note_seen,
     properties_of,
@@ -85,8 +86,9 @@ Effect = Callable[[Backlog], int]
 class QueueWrites:
     """The queues' :class:`shared.sqlite_file.Work`."""
 
-    def __init__(self, backlogs: Mapping[str, Backlog], next_sequence: int) -> None:
+    def __init__(self, backlogs: Mapping[str, Backlog], next_sequence: int, slot: int = 0) -> None:
         self._backlogs = backlogs
+        self._lines = {queue: line_of(queue, slot) for queue in backlogs}
         self._next = next_sequence
         self._reserved = self._wanted = next_sequence
         self._effects: list[tuple[str, Effect]] = []
@@ -134,33 +136,36 @@ class QueueWrites:
             window = int(self._backlogs[queue].spec.duplicate_window_seconds * 1_000_000)
             if window:
                 messages = note_seen(connection, queue, messages, max(put.now for put in sent), window)
-            insert(connection, queue, messages)
+            insert(connection, self._lines[queue], messages)
             self._effects.append((queue, _added(messages)))
 
     def _number(self, connection: sqlite3.Connection, messages: Sequence[Message]) -> None:
+        if self._next + len(messages) > self._wanted:
+            # What other processes have set aside stands in the table alone.
+            self._next = int(connection.execute("SELECT next FROM queue_sequence").fetchone()[0])
+            self._wanted = self._next + len(messages) + SEQUENCE_BLOCK
+            connection.execute("UPDATE queue_sequence SET next = ?", (self._wanted,))
         for message in messages:
             message.sequence = self._next
             self._next += 1
-        if self._next > self._wanted:
-            self._wanted = self._next + SEQUENCE_BLOCK
-            connection.execute("UPDATE queue_sequence SET next = ?", (self._wanted,))
 
     # Settling ----------------------------------------------------------------------------------------------------
 
     def _count(self, connection: sqlite3.Connection, items: Sequence[Count], gone: set[tuple[str, Key]]) -> None:
         counts = {(item.queue, item.key): item.deliveries for item in items}
-        count_deliveries(connection, {place: n for place, n in counts.items() if place not in gone})
+        known = {(self._lines[queue], key): n for (queue, key), n in counts.items() if (queue, key) not in gone}
+        count_deliveries(connection, known)
 
     def _remove(self, connection: sqlite3.Connection, items: Sequence[Remove]) -> None:
         by_queue: dict[str, list[Key]] = {}
         for item in items:
             by_queue.setdefault(item.queue, []).append(item.key)
         for queue, keys in by_queue.items():
-            remove(connection, queue, keys)
+            remove(connection, self._lines[queue], keys)
             self._effects.append((queue, _settled(keys)))
 
     def _bury(self, connection: sqlite3.Connection, item: Bury) -> None:
-        moved = bury(connection, (item.queue, item.key), item.reason, item.now)
+        moved = bury(connection, (self._lines[item.queue], item.key), item.queue, item.reason, item.now)
 
         def effect(backlog: Backlog) -> int:
             backlog.settle(item.key)
@@ -173,7 +178,8 @@ class QueueWrites:
 
     def _refill(self, connection: sqlite3.Connection, item: Refill) -> None:
         behind = self._backlogs[item.queue].horizon
-        messages, horizon = load_behind(connection, item.queue, behind) if behind is not None else ([], None)
+        line = self._lines[item.queue]
+        messages, horizon = load_behind(connection, line, behind) if behind is not None else ([], None)
 
         def effect(backlog: Backlog) -> int:
             backlog.refilling = False
@@ -199,7 +205,7 @@ class QueueWrites:
             for _, _, correlation_id, properties, body in rows
         ]
         self._number(connection, messages)
-        insert(connection, item.queue, messages)
+        insert(connection, self._lines[item.queue], messages)
         connection.executemany(
             "DELETE FROM queue_dead WHERE queue = ? AND dead_at = ? AND sequence = ?",
             [(item.queue, row[0], row[1]) for row in rows],

@@ -6,13 +6,14 @@ import asyncio
 import itertools
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from shared import json_text
 from shared.clock import Clock, iso
 from shared.errors import Conflict, InvalidInput, NotFound
+from shared.sqlite_crew import AREAS
 from shared.sqlite_file import SqliteFile
 from shared.storage.changes import MAX_BATCH
 from shared.storage.names import check_id
@@ -51,8 +52,11 @@ class SqliteStore:
         self._file = file
         self._clock = clock
         self._tables = {name: Table.of(spec) for name, spec in topology().containers.items()}
-        self._cache = DocumentCache()
-        self._writes = DocumentWrites(self._cache)
+        self._crew = file.crew
+        self._areas = {table: area for area, table in enumerate(self._tables.values())}
+        alone = self._crew is None
+        self._cache = DocumentCache(generation_of=None if alone else self._changed_elsewhere)
+        self._writes = DocumentWrites(self._cache, None if alone else self._tell)
         self._etags = itertools.count(1)
         self._run = secrets.token_hex(4)
         self._closed = False
@@ -148,7 +152,11 @@ class SqliteStore:
     def _look(self, connection: sqlite3.Connection, places: Sequence[Place]) -> list[Row | None]:
         """In the reader's thread."""
         mark = self._cache.mark()
+        # Before the look: what another process changes meanwhile then counts as not seen.
+        generations = {table: self._changed_elsewhere(table) for table in {place[0] for place in places}}
         rows = fetch(connection, places)
+        for place, row in rows.items():
+            row.generation = generations[place[0]]
         self._cache.fill(rows.items(), mark)
         return [rows.get(place) for place in places]
 
@@ -193,6 +201,23 @@ class SqliteStore:
             raise InvalidInput(
                 f"There is no container {container}; infra/topology.json names them.", field="container"
             ) from None
+
+    def signal(self, container: str) -> None:
+        """Let the other processes over this file know that what they remember of this container is outdated."""
+        if self._crew is not None:
+            self._crew.note(AREAS + self._areas[self._table(container)])
+
+    def signals(self, container: str) -> int:
+        """A number that grows with every :meth:`signal` of another process; 0 where there is none."""
+        return 0 if self._crew is None else self._crew.elsewhere(AREAS + self._areas[self._table(container)])
+
+    def _changed_elsewhere(self, table: Table) -> int:
+        return 0 if self._crew is None else self._crew.elsewhere(self._areas[table])
+
+    def _tell(self, tables: Iterable[Table]) -> None:
+        if self._crew is not None:
+            for table in tables:
+                self._crew.note(self._areas[table])
 
     def _new_etag(self) -> str:
         return f"{self._run}-{next(self._etags):x}"

@@ -1,16 +1,19 @@
 """Documents that were written or read lately, as they stand on disk.
 
 One process owns the file, so what the writer committed is the truth: a point read of a recent document needs neither
-a statement nor another thread, and a patch needs no look-up. Only bytes are kept: every reader parses its own copy.
+a statement nor another thread, and a patch needs no look-up. Where several processes share it, a document is believed
+as long as no other process has changed anything in its container. Only bytes are kept: every reader parses its own
+copy.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from shared.storage.sqlite_changes import Place, Row
+from shared.storage.sqlite_schema import Table
 
 __all__ = ["ELSEWHERE", "DocumentCache"]
 
@@ -30,8 +33,10 @@ ELSEWHERE = Row("", None, b"", None, None)
 class DocumentCache:
     """Place -> row, the oldest entries go first. Written by the writer thread and the reader, read by everybody."""
 
-    def __init__(self, budget: int = 48 * 1024 * 1024) -> None:
+    def __init__(self, budget: int = 48 * 1024 * 1024, *, generation_of: Callable[[Table], int] | None = None) -> None:
         self._budget = budget
+        self.generation_of = generation_of
+        """How much other processes have changed in a container; ``None``: there are none."""
         self._rows: OrderedDict[Place, Row] = OrderedDict()
         self._bytes = 0
         self._entered = 0
@@ -39,7 +44,10 @@ class DocumentCache:
 
     def get(self, place: Place) -> Row | None:
         """The row as committed; ``ELSEWHERE`` or ``None``: ask the disk."""
-        return self._rows.get(place)
+        row = self._rows.get(place)
+        if self.generation_of is None or row is None or row.generation == self.generation_of(place[0]):
+            return row
+        return None
 
     def mark(self) -> int:
         """Take this before reading from disk; give it to :meth:`fill`."""
@@ -49,6 +57,8 @@ class DocumentCache:
         """What the writer has just committed (``None``: deleted)."""
         with self._guard:
             for place, row in rows:
+                if row is not None and self.generation_of is not None:
+                    row.generation = self.generation_of(place[0])
                 self._enter(place, ELSEWHERE if row is None or len(row.body) > LARGEST else row)
             self._trim()
 
@@ -60,7 +70,10 @@ class DocumentCache:
         """
         with self._guard:
             for place, row in rows:
-                if self._entered - mark < LEAST and place not in self._rows and len(row.body) <= LARGEST:
+                known = self._rows.get(place)
+                if known is not None and known.generation < row.generation:
+                    known = None  # outdated by another process
+                if self._entered - mark < LEAST and known is None and len(row.body) <= LARGEST:
                     self._enter(place, row)
             self._trim()
 

@@ -30,7 +30,7 @@ Place = tuple[Table, str, str]
 class Row:
     """A document as it stands in its table. Never changed once it is decided on."""
 
-    __slots__ = ("body", "columns", "document", "etag", "expires_at")
+    __slots__ = ("body", "columns", "document", "etag", "expires_at", "generation")
 
     def __init__(
         self, etag: str, expires_at: int | None, body: bytes, document: Document | None, columns: list[Any] | None
@@ -42,6 +42,8 @@ class Row:
         self.document = document
         self.columns = columns
         """Values of the indexed properties; ``None``: not looked at yet."""
+        self.generation = 0
+        """What other processes had changed in this container when it was seen on disk."""
 
     def parsed(self) -> Document:
         """The document; a private one for whoever asks."""

@@ -8,7 +8,7 @@ as many hand-overs between threads as one, and a change that fails leaves nothin
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -36,8 +36,10 @@ Line = list[Any]
 class DocumentWrites:
     """The store's :class:`shared.sqlite_file.Work`."""
 
-    def __init__(self, cache: DocumentCache) -> None:
+    def __init__(self, cache: DocumentCache, tell: Callable[[Iterable[Table]], None] | None = None) -> None:
         self._cache = cache
+        self._tell = tell
+        """Hears which containers changed, where other processes need to know; ``None``: nobody does."""
         self._written: list[tuple[Place, Row | None]] = []
 
     def apply(self, connection: sqlite3.Connection, items: Sequence[Change | None]) -> list[Any]:
@@ -55,6 +57,8 @@ class DocumentWrites:
     def committed(self) -> Iterable[Wake]:
         """Readers see it from now on."""
         self._cache.committed(self._written)
+        if self._tell is not None:
+            self._tell({place[0] for place, _ in self._written})
         return ()
 
     def _before(self, connection: sqlite3.Connection, items: Sequence[Change | None]) -> dict[Place, Row | None]:

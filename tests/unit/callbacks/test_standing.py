@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from shared.callbacks.model import Callback
 from shared.callbacks.standing import status_of
+from shared.clock import iso
 from tests.unit.callbacks.conftest import Stage
 
 
@@ -79,3 +82,18 @@ async def test_notes_of_a_deleted_callback_are_let_go(stage: Stage) -> None:
     await stage.house.callbacks.delete(callback.id, caller=ENGINEER)
     await stage.house.deliveries.sweep()
     assert stage.house.callbacks.standing._notes == {}
+
+
+async def test_a_process_without_a_sweep_writes_it_by_itself(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of several processes runs the timers; the others deliver, too."""
+    callback = await stage.register()
+    await stage.publish()
+    await stage.settle()
+    stored = await stage.house.store.read("callbacks", (callback.id,), callback.id)
+    assert stored.document.get("lastSuccessfulAt") is None, "not with every delivery"
+    monkeypatch.setattr(stage.house.callbacks.standing, "_write_by", 0.0)
+    await stage.publish()
+    await stage.settle()
+    stored = await stage.house.store.read("callbacks", (callback.id,), callback.id)
+    assert stored.document["lastSuccessfulAt"] == iso(stage.clock.now())
+    assert not stage.house.callbacks.standing.overdue()

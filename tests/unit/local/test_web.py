@@ -75,7 +75,7 @@ async def served(**how: Any) -> AsyncIterator[Client]:
         lingering_seconds=0.05,
         **how,
     )
-    await web.listen(sock)
+    await web.listen(web.open(), sock)
     try:
         async with aiohttp.ClientSession() as session:
             yield Client(web, session, port)
