@@ -224,10 +224,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     given.data = given.data.resolve()
     options = Options(**vars(given))
-    if not _port_is_free(options.port):
-        return _fail(
-            f"Port {options.port} is taken. Stop what listens there, or choose another: --port {options.port + 1}", 2
-        )
+    for port, option in ((options.port, "--port"), (options.relay_port, "--relay-port")):
+        if port is not None and not _port_is_free(port):
+            return _fail(f"Port {port} is taken. Stop what listens there, or choose another: {option} {port + 1}", 2)
     return asyncio.run(_main(options))
 
 

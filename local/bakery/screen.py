@@ -67,7 +67,7 @@ def plant_to_look_at(base_url: str, hall: Hall, unread: Sequence[SampleDevice]) 
         f"The plant, read every 5 s by the relay on {hall.relay_url}, its log in {hall.log_file}:",
         *(f"  {d.id:<9}  {d.name:<{width}}  {d.speaks:<{spoken}}  {hall.address(d)}" for d in devices),
         *(f"  {sentence}" for sentence in hall.left_out),
-        *((f"  Not read yet: {', '.join(device.id for device in unread)}.",) if unread else ()),
+        *((f"  Not read yet, the relay's log may say why: {', '.join(d.id for d in unread)}",) if unread else ()),
         "",
         "Read, steer, and ask on site as a worker's page does:",
         f"  curl -s {api}/combi-1/realtime-data",

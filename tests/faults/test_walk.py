@@ -130,7 +130,7 @@ async def test_the_readme_can_be_walked(tmp_path: Path) -> None:
     assert notes[0]["data"]["value"] == 262
     answers = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
     combi = next(body for body in answers if body.get("equipment_name") == "Combi steamer #1")
-    assert (combi["quality"], combi["connection_status"]) == ("good", "connected")
+    assert (combi["quality"], combi["connection_status"]) == ("good", "connected"), (tmp_path / "hub.log").read_text()
     assert combi["temperature_zones"]["core"] > 20
     written = next(body for body in answers if body.get("signal") == "temperature.deck1.setpoint")
     assert (written["status"], written["after"], written["verified"]) == ("written", 200, True)

@@ -243,16 +243,17 @@ async def test_says_so_when_the_host_dies(tmp_path: Path) -> None:
         assert await gone(children)
 
 
-async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--port", "--relay-port"])
+async def test_a_taken_port_is_one_line(tmp_path: Path, option: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        async with bakery(tmp_path / "data", port=port) as run:
+        async with bakery(tmp_path / "data", option, str(port)) as run:
             assert run.process.stdout is not None
             said = (await run.process.stdout.read()).decode()
             assert await run.process.wait() == 2
-    assert said == f"Port {port} is taken. Stop what listens there, or choose another: --port {port + 1}\n"
+    assert said == f"Port {port} is taken. Stop what listens there, or choose another: {option} {port + 1}\n"
     assert not (tmp_path / "data").exists()
 
 
