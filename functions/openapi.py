@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import azure.functions as func
+from pydantic import BaseModel, ConfigDict
 
 from functions.endpoint import Answer, Call, endpoint
 
@@ -15,10 +16,17 @@ bp = func.Blueprint()
 FILE = Path(__file__).with_name("openapi.json")
 
 
+class NoQuery(BaseModel):
+    """There is nothing to ask for."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
 @bp.route("openapi.json", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 @endpoint(None)
 async def openapi(call: Call) -> Answer:
     """This description."""
+    call.params(NoQuery)
     body, etag = _file()
     headers = {"ETag": etag, "Cache-Control": "public, max-age=300"}
     if etag in call.headers.get("if-none-match", ""):
