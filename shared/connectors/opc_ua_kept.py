@@ -22,6 +22,9 @@ KEEP_SECONDS = 5.0
 OLDEST_SECONDS = 45.0
 """Then it is replaced: before its channel ends (a minute), at a time that differs from device to device."""
 
+PAUSE_SECONDS = 60.0
+"""So long nothing is kept after a kept session fell silent."""
+
 
 class Kept:
     """The session of one connector while nobody uses it."""
@@ -30,6 +33,7 @@ class Kept:
         self._door: Door | None = None
         self._replace_at = 0.0
         self._used_at = float("-inf")
+        self._not_before = float("-inf")
         self._closer: asyncio.TimerHandle | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -50,7 +54,7 @@ class Kept:
         """
         now = monotonic()
         often, self._used_at = now - self._used_at < KEEP_SECONDS, now
-        if not often or self._door is not None or not door.alive:
+        if not often or now < self._not_before or self._door is not None or not door.alive:
             return False
         if fresh:
             self._replace_at = now + OLDEST_SECONDS * random.uniform(0.6, 1.0)  # noqa: S311
@@ -58,6 +62,10 @@ class Kept:
         if self._closer is None:
             self._closer = asyncio.get_running_loop().call_later(KEEP_SECONDS, self._close_if_idle)
         return True
+
+    def pause(self) -> None:
+        """A kept session fell silent. Should the server be slow or dislike it, it costs a session now and then only."""
+        self._not_before = monotonic() + PAUSE_SECONDS
 
     async def close(self) -> None:
         """Leave what is kept, and wait until it is left."""

@@ -40,7 +40,7 @@ log = logging.getLogger("ovenbridge.connectors")
 DIAGNOSIS_SECONDS = 2.0
 """Spent beside the deadline on finding out why a server refused us."""
 
-KEPT_SHARE = 0.4
+KEPT_SHARE = 0.25
 """Of the whole time for a read over a kept session; the rest is for a new one, should it be dead."""
 
 R = TypeVar("R")
@@ -76,6 +76,8 @@ class Talk:
         try:
             result = await bounded(again(), allowed * KEPT_SHARE, door.abort)
         except Exception as err:  # noqa: BLE001  # the reason is what a new session says
+            if isinstance(err, TimeoutError):
+                kept.pause()
             if isinstance(err, TimeoutError | OSError):
                 door.abort()
             else:

@@ -60,6 +60,7 @@ class World:
         self.application = OpcUaApplication(self.vault, clock)
         self.connectors = Connectors(self.http, clock, self.application)
         self.pin = ""
+        self.opened: list[Connector] = []
 
     def open(
         self, protocol: str = "opc_ua", *, server: str = "kitchen", port: int | None = None, **given: Any
@@ -82,7 +83,8 @@ class World:
             "additional_config": merged,
             **given,
         }
-        return self.connectors.open(protocol=protocol, equipment_id="oven-1", config=config)
+        self.opened.append(self.connectors.open(protocol=protocol, equipment_id="oven-1", config=config))
+        return self.opened[-1]
 
     def plain(self, signals: dict[str, Any], **given: Any) -> Connector:
         return self.open(server="plain", signals=signals, **given)
@@ -96,6 +98,8 @@ async def world(opc_ua_peer: ScriptedServer, tmp_path: Path) -> AsyncIterator[Wo
     try:
         yield world
     finally:
+        for connector in world.opened:
+            await connector.close()
         await world.http.close()
         await world.vault.close()
 
@@ -198,9 +202,16 @@ async def test_none_of_the_nodes_is_there(world: World) -> None:
 
 
 async def test_a_session_is_never_left_open(world: World) -> None:
-    connector = world.plain({"a": f"{MACHINE}s=Machine.Temperature"})  # the server takes three sessions
+    signals = {"a": f"{MACHINE}s=Machine.Temperature"}  # the server takes three sessions
     for _ in range(8):
-        assert (await connector.get_current_reading()).quality is Quality.GOOD
+        assert (await world.plain(signals).get_current_reading()).quality is Quality.GOOD
+    assert (await world.peer.tell("sessions", server="plain"))["current"] == 0
+    often = world.plain(signals)
+    for _ in range(8):
+        assert (await often.get_current_reading()).quality is Quality.GOOD
+        assert (await world.peer.tell("sessions", server="plain"))["current"] <= 1
+    assert (await world.peer.tell("sessions", server="plain"))["current"] == 1, "kept: it is read that often"
+    await often.close()
     assert (await world.peer.tell("sessions", server="plain"))["current"] == 0
 
 
