@@ -115,7 +115,9 @@ class Attempts:
     async def _carry(self, callback: Callback, destination: Destination, headers: dict[str, str], body: bytes) -> Reply:
         if callback.deliver_via is None:
             headers.update(destination.headers)
-            return await self.carrier.carry(Parcel(destination.url, headers, body, self.timeout_seconds))
+            return await self.carrier.carry(
+                Parcel(destination.url, headers, body, self.timeout_seconds, destination.ca_pem)
+            )
         return await self.via().carry(callback.deliver_via, callback.id, headers, body, self.timeout_seconds)
 
 

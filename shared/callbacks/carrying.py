@@ -43,6 +43,8 @@ class Parcel:
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
     timeout_seconds: float
+    ca_pem: str | None = field(default=None, repr=False)
+    """A CA that is believed beside the system's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +107,10 @@ class Carrier:
                 content=parcel.content,
                 timeout_seconds=parcel.timeout_seconds,
                 max_answer_bytes=MAX_ANSWER_BYTES,
+                ca_pem=parcel.ca_pem,
             )
         except OutgoingError as error:
-            raise NotCarried(error.detail, reason=error.kind) from error
+            raise NotCarried(_in_words(error.detail), reason=error.kind) from error
         return Reply(answer.status, answer.elapsed_ms, answer.body)
 
     async def _publish(self, parcel: Parcel) -> Reply:
@@ -123,6 +126,7 @@ class Carrier:
                 host=target.host,
                 port=target.port,
                 tls=target.tls,
+                ca_pem=parcel.ca_pem,
                 username=target.username,
                 password=target.password,
                 timeout_seconds=parcel.timeout_seconds,
@@ -130,5 +134,12 @@ class Carrier:
         except InvalidInput as error:
             raise NotCarried(error.detail, reason="unsafe") from error
         except DeviceError as error:
-            raise NotCarried(error.detail, reason=error.code) from error
+            raise NotCarried(_in_words(error.detail), reason=error.code) from error
         return Reply(None, ms)
+
+
+def _in_words(sentence: str) -> str:
+    """In the fields of a callback, not of a machine."""
+    return sentence.replace("ca_certificate", "caCertificate").replace(
+        ", or set verify_ssl to false for this device only", ""
+    )

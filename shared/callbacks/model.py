@@ -68,6 +68,8 @@ class NewCallback:
     """How its notifications are written: a key of the dialects that ``services.py`` plugs in."""
     deliver_via: str | None = None
     """The relay that brings them, for receivers on a plant's own network."""
+    ca_certificate: str | None = field(default=None, repr=False)
+    """PEM of a CA that the receiver's certificate comes from, beside the system's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class Callback:
     last_successful_at: datetime | None = None
     deliver_via: str | None = None
     """The relay that brings its notifications; ``None``: the hub does."""
+    ca_sha256: str | None = None
+    """Of the PEM text of its own CA, so that the audit log tells which; the text lies with its address."""
     failing_since: datetime | None = None
     """Since when every attempt has failed, once that is more than bad luck; see ``standing.py``."""
 
@@ -134,6 +138,7 @@ class Callback:
             "eventName": self.event_name,
             "authentication": self.authentication,
             "deliverVia": self.deliver_via,
+            "caSha256": self.ca_sha256,
         }
         for key, value in optional.items():
             if value is not None:
@@ -163,6 +168,7 @@ class Callback:
             last_triggered_at=_time(document.get("lastTriggeredAt")),
             last_successful_at=_time(document.get("lastSuccessfulAt")),
             deliver_via=document.get("deliverVia"),
+            ca_sha256=document.get("caSha256"),
             failing_since=_time(document.get("failingSince")),
         )
 

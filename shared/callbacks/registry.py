@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 from shared.access import Caller
@@ -142,7 +143,7 @@ class Callbacks:
             after=_for_audit(callback),
         ):
             await self._store.create(CONTAINER, {**callback.to_document(), "state": State.PREPARING.value})
-            await self.sealed.seal(callback.id, wanted.url, wanted.credentials)
+            await self.sealed.seal(callback.id, wanted.url, wanted.credentials, wanted.ca_certificate)
             await self._set_state(callback.id, State.PREPARING, State.ACTIVE)
         return callback
 
@@ -293,6 +294,7 @@ class Callbacks:
             max_unconfirmed=wanted.max_unconfirmed,
             dialect=wanted.dialect,
             deliver_via=wanted.deliver_via,
+            ca_sha256=sha256(wanted.ca_certificate.encode()).hexdigest() if wanted.ca_certificate else None,
             state=State.ACTIVE,
             created_at=self._clock.now(),
         )

@@ -6,6 +6,7 @@ import base64
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from shared import json_text
 from shared.callbacks.model import Credentials, vault_name
@@ -24,6 +25,7 @@ class Destination:
     url: str = field(repr=False)
     """May carry ``user:password@``, as the subscriber wrote it; the HTTP client makes Basic authentication of it."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ca_pem: str | None = field(default=None, repr=False)
 
 
 class Sealed:
@@ -33,9 +35,13 @@ class Sealed:
         self._vault = vault
         self._cached: dict[str, tuple[float, Destination]] = {}
 
-    async def seal(self, callback_id: str, url: str, credentials: Credentials) -> None:
+    async def seal(
+        self, callback_id: str, url: str, credentials: Credentials, ca_certificate: str | None = None
+    ) -> None:
         """Keep it; durable when it returns."""
-        said = {"url": url, "headers": _headers(credentials)}
+        said: dict[str, Any] = {"url": url, "headers": _headers(credentials)}
+        if ca_certificate is not None:
+            said["ca"] = ca_certificate
         await self._vault.set(vault_name(callback_id), json_text.dump(said).decode())
         self._cached.pop(callback_id, None)
 
@@ -51,7 +57,7 @@ class Sealed:
             return known
         secret = await self._vault.get(vault_name(callback_id))
         said = json_text.load(secret.value)
-        destination = Destination(said["url"], said["headers"])
+        destination = Destination(said["url"], said["headers"], said.get("ca"))
         if len(self._cached) >= MAX_CACHED:
             self._cached.clear()
         self._cached[callback_id] = (time.monotonic() + CACHE_SECONDS, destination)

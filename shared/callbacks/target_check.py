@@ -9,6 +9,7 @@ from shared.callbacks.model import Credentials, NewCallback
 from shared.callbacks.mqtt_target import MQTT_SCHEMES, is_mqtt, mqtt_target, with_userinfo
 from shared.errors import InvalidInput
 from shared.outgoing.targets import Target, TargetPolicy
+from shared.outgoing.tls import check_ca
 
 __all__ = ["TargetCheck"]
 
@@ -45,6 +46,8 @@ class TargetCheck:
         else:
             target = policy.check_url(wanted.url, field="url", schemes=schemes, allow_userinfo=True)
         _one_way_in(target.userinfo is not None, wanted.credentials)
+        if wanted.ca_certificate is not None:
+            _check_ca(wanted.ca_certificate, target.scheme)
         return wanted, target
 
     async def _check_relay(self, relay_id: str) -> None:
@@ -53,6 +56,18 @@ class TargetCheck:
                 f"deliverVia: there is no relay {relay_id[:64]}. Register it first with POST /api/v1/relays.",
                 field="deliverVia",
             )
+
+
+def _check_ca(pem: str, scheme: str) -> None:
+    if scheme not in ("https", "mqtts"):
+        raise InvalidInput(
+            f"caCertificate has no effect with {scheme}://: use https:// or mqtts://, or leave it out.",
+            field="caCertificate",
+        )
+    try:
+        check_ca(pem)
+    except InvalidInput as err:
+        raise InvalidInput(err.detail.replace("ca_certificate", "caCertificate"), field="caCertificate") from err
 
 
 def _one_way_in(in_the_url: bool, given: Credentials) -> None:

@@ -45,6 +45,7 @@ async def publish(
     username: str | None,
     password: str | None,
     timeout_seconds: float,
+    ca_pem: str | None = None,
 ) -> float:
     """Bring it to the broker; it has the message when this returns. How many milliseconds that took.
 
@@ -61,7 +62,7 @@ async def publish(
     until = begun + timeout_seconds
     # Of its own each time: two at once with one name would throw each other out. 23 characters: all brokers take them.
     name = f"ovenbridge-{new_id()[:12]}"
-    plan = _plan(host, port, tls, name, username, password, timeout_seconds)
+    plan = _plan(host, port, tls, name, username, password, timeout_seconds, ca_pem)
     session = Session(plan, name, durable=False)
     try:
         addresses = await targets.addresses(host, port)
@@ -87,7 +88,14 @@ async def _publish(session: Session, plan: MqttPlan, message: Publication, until
 
 
 def _plan(
-    host: str, port: int, tls: bool, name: str, username: str | None, password: str | None, seconds: float
+    host: str,
+    port: int,
+    tls: bool,
+    name: str,
+    username: str | None,
+    password: str | None,
+    seconds: float,
+    ca_pem: str | None,
 ) -> MqttPlan:
     shown = f"[{host}]" if ":" in host else host
     return MqttPlan(
@@ -96,7 +104,7 @@ def _plan(
         where=f"{shown}:{port}",
         tls=tls,
         verify=True,
-        ca_pem=None,
+        ca_pem=ca_pem,
         client_id=name,
         username=username,
         password=password,

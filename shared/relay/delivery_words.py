@@ -20,6 +20,7 @@ class Deliver(BaseModel):
     url: str = Field(repr=False)
     """Byte for byte as it was registered. Put in when the relay fetches the command, as ``secret_headers``."""
     secret_headers: dict[str, str] = Field(default_factory=dict, max_length=50, repr=False)
+    ca_certificate: str | None = Field(None, max_length=20_000, repr=False)
 
 
 class Delivered(BaseModel):

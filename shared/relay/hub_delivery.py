@@ -93,6 +93,8 @@ def fill_with(destinations: Destinations) -> Callable[[Command], Awaitable[Comma
         except NotFound as error:
             raise NotFound("The vault holds no address for this callback: delete it and register it again.") from error
         secret: dict[str, Any] = {"url": destination.url, "secret_headers": dict(destination.headers)}
+        if destination.ca_pem is not None:
+            secret["ca_certificate"] = destination.ca_pem
         return command.model_copy(update={"body": {**command.body, **secret}})
 
     return fill

@@ -47,6 +47,8 @@ class SiteDelivery:
             raise InvalidInput("The order cannot be read. Have hub and relay one version?", field="body") from err
         timeout = min(order.timeout_seconds, seconds * ROOM)
         headers = {**order.headers, **order.secret_headers}
-        reply = await self._carrier.carry(Parcel(order.url, headers, order.content.encode(), timeout))
+        reply = await self._carrier.carry(
+            Parcel(order.url, headers, order.content.encode(), timeout, order.ca_certificate)
+        )
         answer = redact(reply.body[:SHOWN].decode("utf-8", "replace"))
         return Delivered(status=reply.status, ms=reply.ms, answer=answer[:SHOWN]).model_dump(mode="json")

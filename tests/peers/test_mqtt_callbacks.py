@@ -23,6 +23,7 @@ from shared.outgoing.targets import TargetPolicy
 from shared.relay.plant_delivery import SiteDelivery
 from shared.services import Services
 from tests.api import Drained
+from tests.peers.broker_certificates import broker_certificates
 from tests.peers.conftest import need
 from tests.peers.mosquitto import Broker, installed
 from tests.peers.tcp_proxy import TcpProxy
@@ -229,3 +230,24 @@ async def test_a_relay_publishes_for_the_hub(broker: Broker) -> None:
     assert (message.topic, message.payload) == (TOPIC, b'{"n":1}')
     assert dict(message.properties.UserProperty) == {"webhook-id": "C1-E1"}
     await http.close()
+
+
+async def test_a_broker_with_a_certificate_of_the_plant(house: Services, tmp_path: Path, deliver: Any) -> None:
+    need(installed(), "mosquitto")
+    ca, certificate, key = broker_certificates()
+    (tmp_path / "cert.pem").write_text(certificate)
+    (tmp_path / "key.pem").write_text(key)
+    lines = (f"certfile {tmp_path}/cert.pem", f"keyfile {tmp_path}/key.pem")
+    async with Broker(tmp_path / "tls", *lines) as broker:
+        url = f"mqtts://localhost:{broker.port}/external/a"
+        stranger = await house.callbacks.create(NewCallback("EXTERNAL", url), caller=ANNA)
+        (tried,) = (await deliver(stranger))["attempts"]
+        assert tried["reason"] == "tls_failed"
+        assert "give that CA as caCertificate" in tried["detail"]
+        known = await house.callbacks.create(NewCallback("EXTERNAL", url, ca_certificate=ca), caller=ANNA)
+        assert (await deliver(known, "E2"))["status"] == "confirmed"
+        http = OutgoingHttp(TargetPolicy(allow_private=True, allow_http=False))
+        order = {"callback_id": "C1", "headers": {}, "content": "{}", "timeout_seconds": 10.0, "url": url}
+        said = await SiteDelivery(Carrier(http)).deliver(order | {"ca_certificate": ca}, 10.0)
+        assert said["status"] is None
+        await http.close()

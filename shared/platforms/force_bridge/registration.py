@@ -101,9 +101,10 @@ class Registration(BaseModel):
     basic_auth: BasicAuth | None = Field(None, alias="basicAuth")
     bearer: str | None = Field(None, min_length=1, max_length=8_000, repr=False)
     headers: dict[str, str] | None = Field(None, max_length=MAX_HEADERS, repr=False)
+    ca_certificate: str | None = Field(None, alias="caCertificate", min_length=1, max_length=16_000)
     deliver_via: str | None = Field(None, alias="deliverVia", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
 
-    _nothing_said = field_validator("event_name", "deliver_via", mode="before")(_said)
+    _nothing_said = field_validator("event_name", "deliver_via", "ca_certificate", mode="before")(_said)
 
     @field_validator("event_type")
     @classmethod
@@ -176,4 +177,5 @@ class Registration(BaseModel):
                 headers=self.headers or {},
             ),
             deliver_via=self.deliver_via,
+            ca_certificate=self.ca_certificate,
         )

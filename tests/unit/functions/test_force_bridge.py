@@ -107,6 +107,8 @@ async def test_pages(api: Api, clock: ManualClock) -> None:
         ({"url": "mqtt://h:1883/external/x", "bearer": "abc"}, "bearer"),
         ({"url": "mqtt://h:1883/external/x", "headers": {"X-Key": "abc"}}, "headers"),
         ({"deliverVia": "no-such-relay"}, "deliverVia"),
+        ({"url": "https://127.0.0.1/x", "caCertificate": "no PEM"}, "caCertificate"),
+        ({"caCertificate": "-----BEGIN CERTIFICATE-----"}, "caCertificate"),
         ({"maxRedeliverAttempts": -1}, "maxRedeliverAttempts"),
         ({"maxRedeliverAttempts": "5"}, "maxRedeliverAttempts"),
         ({"objectFilter": [{"name": "colour", "value": "red"}]}, "objectFilter.0.name"),
