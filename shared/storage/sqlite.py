@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import secrets
 import sqlite3
@@ -12,7 +11,7 @@ from typing import Any
 
 from shared import json_text
 from shared.clock import Clock, iso
-from shared.errors import Conflict, InvalidInput, NotFound
+from shared.errors import InvalidInput, NotFound
 from shared.sqlite_crew import AREAS
 from shared.sqlite_file import SqliteFile
 from shared.storage.changes import MAX_BATCH
@@ -32,7 +31,7 @@ from shared.storage.port import (
 from shared.storage.query import Bucket, BucketQuery, Query
 from shared.storage.sqlite_buckets import compile_buckets
 from shared.storage.sqlite_cache import ELSEWHERE, DocumentCache
-from shared.storage.sqlite_changes import Change, Place, Row, Step, step_of, upsert_step
+from shared.storage.sqlite_changes import Change, Place, Row, Step, creation_of, step_of, upsert_step
 from shared.storage.sqlite_names import partition_text
 from shared.storage.sqlite_query import PageStatements, compile_query, continuation_of
 from shared.storage.sqlite_schema import HOUR, Table, create_tables
@@ -79,14 +78,9 @@ class SqliteStore:
         """See the port."""
         if len(documents) > MAX_BATCH:
             raise InvalidInput(f"At most {MAX_BATCH} documents at a time.", field="documents")
-        table, now = self._table(container), self._now()
-        steps = [step_of(table, None, Create(document), self._new_etag) for document in documents]
-        written = [self._file.write(self._writes, Change([step], now)) for step in steps]
-        outcomes = await asyncio.gather(*written, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, Conflict):
-                raise outcome
-        return [not isinstance(outcome, Conflict) for outcome in outcomes]
+        creation = creation_of(self._table(container), documents, self._now(), self._new_etag)
+        fresh: list[bool] = await self._file.write(self._writes, creation)
+        return fresh
 
     async def replace(self, container: str, document: Document, *, etag: str | None = None) -> Stored:
         """See the port."""

@@ -21,7 +21,7 @@ from shared.storage.port import (
 from shared.storage.sqlite_names import partition_text
 from shared.storage.sqlite_schema import Table
 
-__all__ = ["Change", "Place", "Row", "Rule", "step_of", "upsert_step"]
+__all__ = ["Change", "Creation", "Place", "Row", "Rule", "creation_of", "step_of", "upsert_step"]
 
 Place = tuple[Table, str, str]
 """Table, partition in text form, id."""
@@ -77,6 +77,29 @@ class Change:
         return [place for place, _ in self.steps]
 
 
+class Creation:
+    """Documents that are made if they are not there yet, each for itself, at one time (microseconds)."""
+
+    __slots__ = ("made", "now")
+
+    def __init__(self, made: Sequence[tuple[Place, Callable[[int], Row]]], now: int) -> None:
+        self.made = made
+        self.now = now
+
+    def places(self) -> list[Place]:
+        """What it touches."""
+        return [place for place, _ in self.made]
+
+
+def creation_of(table: Table, documents: Sequence[Document], now: int, new_etag: Callable[[], str]) -> Creation:
+    """Nobody is given these documents back, so that none of them is parsed.
+
+    Raises:
+        InvalidInput: one of them can never be stored.
+    """
+    return Creation([_written(table, None, document, new_etag, keep=False) for document in documents], now)
+
+
 def step_of(table: Table, partition: str | None, operation: BatchOperation, new_etag: Callable[[], str]) -> Step:
     """The step of one operation; checks everything that can be checked before the store is asked.
     ``partition`` is ``None`` where the document says it.
@@ -102,23 +125,30 @@ def upsert_step(table: Table, document: Document, new_etag: Callable[[], str]) -
 
 
 def _written(
-    table: Table, partition: str | None, document: Document, new_etag: Callable[[], str]
+    table: Table, partition: str | None, document: Document, new_etag: Callable[[], str], *, keep: bool = True
 ) -> tuple[Place, Callable[[int], Row]]:
     body = body_of(document)
     name = check_id(document.get("id"))
     own = partition_text(table, tuple([document.get(level) for level in table.spec.partition_key]))  # type: ignore[misc]
     if partition is not None and own != partition:
         raise InvalidInput("The document's partition key is not the partition of this call.", field="partition")
+    if not keep and all(type(document.get(level)) in _PLAIN for level in table.properties):
+        return (table, own, name), _row_maker(table, body, document, new_etag, keep=False)
     normal: Document = json_text.load(body)
-    return (table, own, name), _row_maker(table, body, normal, new_etag)
+    return (table, own, name), _row_maker(table, body, normal, new_etag, keep=keep)
 
 
-def _row_maker(table: Table, body: bytes, document: Document, new_etag: Callable[[], str]) -> Callable[[int], Row]:
+_PLAIN = frozenset({str, int, bool, type(None)})
+"""Stand in a column as they stand in the document; of everything else the JSON form decides."""
+
+
+def _row_maker(
+    table: Table, body: bytes, document: Document, new_etag: Callable[[], str], *, keep: bool = True
+) -> Callable[[int], Row]:
     lifetime = lifetime_of(table.spec, document)
     columns = table.values(document)
-    return lambda now: Row(
-        new_etag(), None if lifetime is None else now + lifetime * 1_000_000, body, document, columns
-    )
+    kept = document if keep else None
+    return lambda now: Row(new_etag(), None if lifetime is None else now + lifetime * 1_000_000, body, kept, columns)
 
 
 def _create(table: Table, partition: str | None, document: Document, new_etag: Callable[[], str]) -> Step:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from shared.storage.names import check_partition, check_prefix
 from shared.storage.port import PartitionKey
 from shared.storage.sqlite_schema import SEPARATOR, Table
@@ -15,6 +17,14 @@ def partition_text(table: Table, partition: PartitionKey) -> str:
     Raises:
         InvalidInput: too few or too many levels, or a level that is no text.
     """
+    try:
+        return _known(table, partition)
+    except TypeError:  # not hashable: no key, most likely
+        return _joined(check_partition(table.spec, partition))
+
+
+@lru_cache(maxsize=4_096)
+def _known(table: Table, partition: PartitionKey) -> str:
     return _joined(check_partition(table.spec, partition))
 
 

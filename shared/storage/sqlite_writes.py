@@ -16,7 +16,7 @@ from shared.errors import OvenbridgeError
 from shared.sqlite_threads import Wake
 from shared.storage.port import Stored
 from shared.storage.sqlite_cache import ELSEWHERE, DocumentCache
-from shared.storage.sqlite_changes import Change, Place, Row
+from shared.storage.sqlite_changes import Change, Creation, Place, Row
 from shared.storage.sqlite_schema import Table, purge_hour
 
 __all__ = ["DocumentWrites", "fetch"]
@@ -32,6 +32,8 @@ NEW = -1
 
 Line = list[Any]
 
+Item = Change | Creation | None
+
 
 class DocumentWrites:
     """The store's :class:`shared.sqlite_file.Work`."""
@@ -42,11 +44,11 @@ class DocumentWrites:
         """Hears which containers changed, where other processes need to know; ``None``: nobody does."""
         self._written: list[tuple[Place, Row | None]] = []
 
-    def apply(self, connection: sqlite3.Connection, items: Sequence[Change | None]) -> list[Any]:
+    def apply(self, connection: sqlite3.Connection, items: Sequence[Item]) -> list[Any]:
         """Decide all changes in order, write the result. ``None`` as item checks that writing works."""
         before = self._before(connection, items)
         after: dict[Place, Row | None] = dict(before)
-        outcomes = [None if change is None else _decide(change, after) for change in items]
+        outcomes = [_outcome(item, after) for item in items]
         self._written = [(place, row) for place, row in after.items() if before[place] is not row]
         _write(connection, self._written, before)
         _delete(connection, [place for place, row in self._written if row is None])
@@ -61,7 +63,9 @@ class DocumentWrites:
             self._tell({place[0] for place, _ in self._written})
         return ()
 
-    def _before(self, connection: sqlite3.Connection, items: Sequence[Change | None]) -> dict[Place, Row | None]:
+    def _before(
+        self, connection: sqlite3.Connection, items: Sequence[Change | Creation | None]
+    ) -> dict[Place, Row | None]:
         rows: dict[Place, Row | None] = {}
         unknown: list[Place] = []
         for change in items:
@@ -76,6 +80,25 @@ class DocumentWrites:
         if unknown:
             rows.update(fetch(connection, unknown))
         return rows
+
+
+def _outcome(item: Item, state: dict[Place, Row | None]) -> Any:
+    if isinstance(item, Change):
+        return _decide(item, state)
+    return None if item is None else _make(item, state)
+
+
+def _make(creation: Creation, state: dict[Place, Row | None]) -> list[bool]:
+    """Which of them were not there yet."""
+    fresh: list[bool] = []
+    now = creation.now
+    for place, row in creation.made:
+        before = state[place]
+        made = before is None or (before.expires_at is not None and before.expires_at <= now)
+        if made:
+            state[place] = row(now)
+        fresh.append(made)
+    return fresh
 
 
 def _decide(change: Change, state: dict[Place, Row | None]) -> list[Stored | None] | OvenbridgeError:
