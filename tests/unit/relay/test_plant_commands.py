@@ -14,7 +14,7 @@ from shared.clock import ManualClock, iso
 from shared.connectors.base import ServerCertificate
 from shared.errors import DeviceConnectionError
 from shared.relay import answers
-from shared.relay.messages import Assignments, Command, CommandAnswer, Device, Heartbeat
+from shared.relay.messages import Assignments, Command, CommandAnswer, Device, Heartbeat, InboundBatch, InboundTaken
 from shared.relay.plant_commands import CommandLoop
 from shared.relay.plant_machine import Plant
 from shared.relay.uplink import HubAway
@@ -51,6 +51,9 @@ class Hub:
         raise NotImplementedError
 
     async def heartbeat(self, beat: Heartbeat) -> None:
+        raise NotImplementedError
+
+    async def inbound(self, batch: InboundBatch) -> InboundTaken:
         raise NotImplementedError
 
     async def close(self) -> None:

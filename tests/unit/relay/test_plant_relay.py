@@ -12,7 +12,16 @@ import pytest
 from shared.clock import SystemClock, iso
 from shared.json_text import dump
 from shared.platforms.operations1.local_requests import LocalRequests
-from shared.relay.messages import Assignments, Command, CommandAnswer, Heartbeat, ReadingBatch, unpack
+from shared.relay.messages import (
+    Assignments,
+    Command,
+    CommandAnswer,
+    Heartbeat,
+    InboundBatch,
+    InboundTaken,
+    ReadingBatch,
+    unpack,
+)
 from shared.relay.plant_relay import PlantRelay, RelayIdentity
 from shared.relay.plant_start import plant_relay
 from shared.relay.uplink import HubAway, HubShut
@@ -51,6 +60,9 @@ class Hub:
         return ()
 
     async def answer(self, answer: CommandAnswer) -> None:
+        raise NotImplementedError
+
+    async def inbound(self, batch: InboundBatch) -> InboundTaken:
         raise NotImplementedError
 
     async def close(self) -> None:
@@ -177,6 +189,29 @@ async def test_a_hub_that_does_not_let_it_in_is_said(house: House) -> None:
     await relay.keep_running()
     await until(lambda: relay._link.away_since is not None)
     assert "401" in (await relay.troubles())[0].problem
+
+
+async def test_each_way_that_is_shut_is_named(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readings by one queue, commands by another: both sentences are for whoever has to make them."""
+
+    async def no_queue(*_: Any) -> None:
+        raise HubAway("There is no queue relay-ingest.")
+
+    async def no_own_queue(*_: Any) -> None:
+        raise HubAway("There is no queue relay-plant-1-commands.")
+
+    monkeypatch.setattr(house.hub, "send", no_queue)
+    monkeypatch.setattr(house.hub, "commands", no_own_queue)
+    relay = house.relay()
+    await relay.keep_running()
+    works = relay._works
+    assert works is not None
+    await until(lambda: works.sender.link.away_since is not None and works.commands.link.away_since is not None)
+    troubles = await relay.troubles()
+    assert not any(trouble.blocking for trouble in troubles), "it reads on"
+    said = " ".join(trouble.problem for trouble in troubles)
+    assert "no queue relay-ingest." in said
+    assert "no queue relay-plant-1-commands." in said
 
 
 async def test_assignments_of_another_relay_are_not_followed(house: House) -> None:

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from shared.clock import ManualClock
-from shared.relay.messages import Assignments, Command, CommandAnswer, Heartbeat, ReadingBatch, unpack
+from shared.relay.messages import (
+    Assignments,
+    Command,
+    CommandAnswer,
+    Heartbeat,
+    InboundBatch,
+    InboundTaken,
+    ReadingBatch,
+    unpack,
+)
 from shared.relay.plant_assignments import KeptAssignments
 from shared.relay.plant_hub_link import SCOUT_PAUSE, HubLink
 from shared.relay.plant_sender import MOST_REFUSED, Sender
@@ -53,6 +62,9 @@ class Hub:
         raise NotImplementedError
 
     async def answer(self, answer: CommandAnswer) -> None:
+        raise NotImplementedError
+
+    async def inbound(self, batch: InboundBatch) -> InboundTaken:
         raise NotImplementedError
 
     async def close(self) -> None:
