@@ -54,9 +54,7 @@ def measure(pairs: int = 7) -> Result:
     with tempfile.TemporaryDirectory() as bytecode:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        runs = [
-            (_cpu_seconds(YARDSTICK, environment), _cpu_seconds(INDEX, environment)) for _ in range(pairs + 1)
-        ][1:]
+        runs = [(_cpu_seconds(YARDSTICK, environment), _cpu_seconds(INDEX, environment)) for _ in range(pairs + 1)][1:]
     return Result(min(r[0] for r in runs), min(r[1] for r in runs))
 
 
