@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from shared.inbox.kinds import Kind, Kinds
     from shared.platforms.connections import Platform, PlatformConnections
     from shared.services import Services
+    from shared.work.sessions import RecordSubscriber
 
 __all__ = ["Platforms"]
 
@@ -62,3 +63,10 @@ class Platforms:
     def _apis(self) -> dict[str, Callable[[], Platform]]:
         """The platforms that can be connected to, by name."""
         return {}
+
+    # Recording ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def on_session(self) -> tuple[RecordSubscriber, ...]:
+        """Who follows every revision of a session or a call, besides those who subscribe to its events."""
+        return ()

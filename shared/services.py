@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from shared.telemetry.readings import Readings
     from shared.work.batches import Batches
     from shared.work.batches_import import BatchImport
+    from shared.work.sessions import Sessions
     from shared.work.tasks import Tasks
 
 __all__ = ["Services", "services", "use"]
@@ -276,6 +277,23 @@ class Services(Backends):
             self.clock,
             base_url=self.settings.base_url,
             retention_days=self.settings.batches_retention_days,
+        )
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Who worked through instructions or was helped from afar, for which order and with which oven."""
+        from shared.work.sessions import Sessions
+        from shared.work.sessions_alerts import AlertNotes
+
+        notes = AlertNotes(self.alerts, base_url=self.settings.base_url)
+        return Sessions(
+            self.store,
+            self.equipment,
+            self.readings,
+            self.events,
+            self.clock,
+            base_url=self.settings.base_url,
+            subscribers=lambda: (notes, *self.platforms.on_session),
         )
 
     @cached_property

@@ -16,6 +16,7 @@ __all__ = [
     "ALERT_SHELVED",
     "BATCH_COMPLETED",
     "BATCH_STARTED",
+    "CALL_RECORDED",
     "CATALOGUE",
     "EQUIPMENT_CONNECTION_CHANGED",
     "EQUIPMENT_STATE_CHANGED",
@@ -27,6 +28,7 @@ __all__ = [
     "RELAY_CERTIFICATE_EXPIRING",
     "RELAY_READINGS_DROPPED",
     "RELAY_SILENT",
+    "SESSION_RECORDED",
     "TASK_ASSIGNED",
     "TASK_CREATED",
     "TASK_STATUS_CHANGED",
@@ -59,6 +61,8 @@ RELAY_READINGS_DROPPED = "RELAY_READINGS_DROPPED"
 RELAY_CERTIFICATE_EXPIRING = "RELAY_CERTIFICATE_EXPIRING"
 BATCH_STARTED = "BATCH_STARTED"
 BATCH_COMPLETED = "BATCH_COMPLETED"
+SESSION_RECORDED = "SESSION_RECORDED"
+CALL_RECORDED = "CALL_RECORDED"
 EXTERNAL = "EXTERNAL"
 TEST = "TEST"
 
@@ -80,12 +84,13 @@ _ALERT_FIELDS = {
     "equipment_id": "the machine",
     "equipment_name": "the machine's name, for people",
     "alert_type": "temperature_deviation, connection_lost, equipment_error, value_deviation, unexpected_state, "
-    "data_quality, data_stale or haccp_not_reached",
+    "data_quality, data_stale, haccp_not_reached or value_mismatch",
     "severity": "info, warning or critical",
     "status": "active, acknowledged or resolved, as it was when this happened",
     "message": "one sentence for people",
     "signal": "the signal that is wrong, e.g. temperature.cabinet; null where a whole machine is meant",
-    "value": "the value when the alert was raised",
+    "value": "the value when the alert was raised; of a value_mismatch what a person entered",
+    "compared_value": "what the value was compared with: of a value_mismatch the machine's own; else null",
     "unit": "unit of value and limit (C for temperatures)",
     "limit": "the limit of the rule; null where the rule has none",
     "triggered_at": "when the alert was raised, by the time of the reading",
@@ -142,6 +147,23 @@ _BATCH_FIELDS = {
     "work_order_id": "the work order it belongs to; null if none was named",
     "source": "api (a person or system opened it) or rational (imported from ConnectedCooking)",
     "url": "where the batch can be read",
+}
+
+_RECORD_FIELDS = {
+    "external_id": "how its platform calls it",
+    "source": "the platform",
+    "change": "recorded (first heard of), changed (another state or reference) or completed",
+    "state": "the platform's own word, as it was when this happened; null if it told none",
+    "title": "the name of the instructions; null if nobody said",
+    "started_at": "when it began; null if nobody said",
+    "ended_at": "when it ended; null while it goes on",
+    "duration_seconds": "how long it took; null without an end",
+    "work_order_id": "the work order it belongs to; null if its link named none",
+    "equipment_id": "the machine it is about; null if its link named none",
+    "equipment_name": "the machine's name, for people; null if it is not registered",
+    "batch_id": "the batch it belongs to; null if its link named none",
+    "alert_id": "the alert it was begun from; null if its link named none",
+    "url": "where everything about it can be read",
 }
 
 CATALOGUE: Mapping[str, EventType] = {
@@ -261,6 +283,22 @@ CATALOGUE: Mapping[str, EventType] = {
                 "core_temperature_max": "highest core temperature that the oven tells of the batch, in C; null if none",
                 "core_temperature_reached": "whether the required core temperature was reached; null if not told",
             },
+        ),
+        EventType(
+            SESSION_RECORDED,
+            "Somebody began or ended working through instructions.",
+            data={
+                "session_id": "the session, as its API names it",
+                **_RECORD_FIELDS,
+                "steps_possible": "how many steps the instructions have; null if not told",
+                "steps_viewed": "how many of them were looked at; null if not told",
+                "percent_viewed": "the same in percent; null if not told",
+            },
+        ),
+        EventType(
+            CALL_RECORDED,
+            "Somebody called for help from afar, or the call ended.",
+            data={"call_id": "the call, as its API names it", **_RECORD_FIELDS},
         ),
         EventType(
             RELAY_CERTIFICATE_EXPIRING,
