@@ -16,7 +16,7 @@ from shared.signals import Quality, Reading
 from tests.api import Api
 from tests.unit.connectors.vendor import Vendor
 
-GUIDE = {
+GUIDE: dict[str, Any] = {
     "credentials": {"username": "bakery-username", "password": "bakery-password"},
     "additional_config": {"oven_id": "oven-serial-number", "deck_count": 3},
 }
@@ -76,7 +76,7 @@ async def test_every_path_of_the_guides_fields_is_configurable(clock: ManualCloc
 
 
 async def test_all_of_them_at_another_place_are_the_same(clock: ManualClock) -> None:
-    flat = {spec.at: 1 + number for number, spec in enumerate(fields().signals.values())}
+    flat: dict[str, Any] = {spec.at: 1 + number for number, spec in enumerate(fields().signals.values())}
     flat |= {"temperature_zones": {"core": 72}, "timestamp": "2026-11-21T09:59:00Z", "door_status": "open"}
     moved = {name: f"machine['live values'].{name}" for name in flat}
     plain, _ = await read(clock, flat, data_endpoint="/")
