@@ -40,10 +40,12 @@ __all__ = [
     "is_active",
     "place_of",
     "raised",
+    "reported",
     "resolve",
     "shelve",
     "shown",
     "state_of",
+    "told_again",
     "unshelve",
 ]
 
@@ -142,6 +144,23 @@ def raised(
     if shelved_until is not None:
         return {**alert, "shelvedUntil": iso(shelved_until), "announced": False}
     return _to_tell({**alert, "announced": True}, ALERT_RAISED, "raised", transition.opened_at)
+
+
+def reported(alert: Document, *, now: datetime, shelved_until: datetime | None) -> Document:
+    """The same of a condition that somebody outside judged; ``alert``: what is said of it."""
+    alert = {**alert, "raisedAt": iso(now), "comments": [], "history": []}
+    alert = _noted(_in_state(alert, AlertState.ACTIVE_UNACKNOWLEDGED), now, "raised", ITSELF)
+    if shelved_until is not None:
+        return {**alert, "shelvedUntil": iso(shelved_until), "announced": False}
+    return _to_tell({**alert, "announced": True}, ALERT_RAISED, "raised", parse_iso(alert["triggeredAt"]))
+
+
+def told_again(alert: Document, word: Document) -> Document:
+    """It was told of once more while it is open: a line in its history."""
+    known = any(line["at"] == word["at"] and line["action"] == "reported" for line in alert["history"])
+    if known or alert.get("clearedAt") is not None:
+        return alert
+    return _noted(alert, parse_iso(word["at"]), "reported", ITSELF, word["message"])
 
 
 def cleared(alert: Document, ended: Document, now: datetime) -> Document:

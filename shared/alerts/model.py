@@ -85,6 +85,8 @@ class AlertType(StrEnum):
     DATA_QUALITY = "data_quality"
     DATA_STALE = "data_stale"
     HACCP_NOT_REACHED = "haccp_not_reached"
+    VALUE_MISMATCH = "value_mismatch"
+    """What a person entered is not what the machine says. No rule raises it: see ``reported.py``."""
 
 
 class AlertState(StrEnum):

@@ -103,6 +103,7 @@ class AlertRecords:
             "message": alert["message"],
             "signal": alert["signal"],
             "value": alert["value"],
+            "compared_value": alert.get("compared"),
             "unit": alert["unit"],
             "limit": alert["limit"],
             "triggered_at": alert["triggeredAt"],

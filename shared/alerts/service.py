@@ -9,6 +9,7 @@ from shared.access import Caller
 from shared.alerts.handling import AlertFilter, AlertPage, Handling
 from shared.alerts.judging import Judging
 from shared.alerts.records import AlertRecords
+from shared.alerts.reported import Reported, ReportedAlerts
 from shared.alerts.rules import AlertRules
 from shared.alerts.states import AlertStates
 from shared.alerts.watch import Watch
@@ -45,12 +46,19 @@ class Alerts:
         states = AlertStates(store, clock)
         records = AlertRecords(store, events, base_url)
         self._judging = Judging(states, records, readings, clock)
-        self._watch = Watch(rules, states, records, self._judging, readings, equipment, clock)
+        self._reported = ReportedAlerts(store, records, states, clock)
+        self._watch = Watch(rules, states, records, self._judging, readings, equipment, clock, self._reported)
         self._handling = Handling(records, states, self._judging, audit, clock)
 
     async def evaluate(self, equipment: Equipment, reading: Reading) -> None:
         """Judge a reading that was recorded. Safe to repeat. Raises ``Unavailable``; repeat the whole then."""
         await self._judging.take(equipment, await self._rules.rules_for(equipment), reading)
+
+    async def take(self, equipment: Equipment, told: Reported) -> str | None:
+        """What somebody outside judged about one condition of a machine: it opens an alert, keeps it or ends it, once
+        for a ``told.key``. The API's id of that alert, or ``None``. Safe to repeat. Raises ``Unavailable``; repeat
+        then."""
+        return await self._reported.take(equipment, told)
 
     async def watch(self, equipments: Sequence[Equipment]) -> None:
         """What a clock has to do, every few seconds: silence, shelves that end, what was left unfinished."""

@@ -29,6 +29,7 @@ _LINE = {
     "unit": "unit",
     "limit": "limit",
     "setpoint": "setpoint",
+    "compared_value": "compared",
     "kind": "kind",
     "batch_id": "batchId",
 }

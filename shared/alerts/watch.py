@@ -22,6 +22,7 @@ from shared.alerts.evaluation import judge_by_clock
 from shared.alerts.judging import GONE, Judged, Judging, withdraw_others
 from shared.alerts.model import Kind, Rule, Severity
 from shared.alerts.records import AlertRecords
+from shared.alerts.reported import ReportedAlerts
 from shared.alerts.rules import AlertRules
 from shared.alerts.state import RuleState
 from shared.alerts.states import AlertStates, Held
@@ -61,10 +62,12 @@ class Watch:
         readings: Readings,
         equipment: EquipmentRegistry,
         clock: Clock,
+        reported: ReportedAlerts,
     ) -> None:
         self._rules = rules
         self._states = states
         self._records = records
+        self._reported = reported
         self._judging = judging
         self._readings = readings
         self._equipment = equipment
@@ -185,6 +188,7 @@ class Watch:
         for equipment_id in elsewhere[:AT_MOST]:
             try:
                 await self._let_go(equipment_id, now)
+                await self._let_go_of_reported([a for a in open_alerts if a["equipmentId"] == equipment_id])
             except OvenbridgeError as error:
                 log.warning("Cannot end alerts of %s: %s", equipment_id, error.detail)
 
@@ -201,6 +205,16 @@ class Watch:
             return judged
 
         await self._judging.by_clock(_Gone(equipment_id), step)
+
+    async def _let_go_of_reported(self, alerts: Sequence[Document]) -> None:
+        """What somebody outside judged ends with its machine alone: it may be one that nobody polls."""
+        for alert in alerts:
+            if alert["kind"] != "reported":
+                continue
+            try:
+                await self._equipment.get(alert["equipmentId"])
+            except NotFound:
+                await self._reported.let_go(alert, "The machine was removed.")
 
 
 class _Gone:

@@ -47,6 +47,7 @@ async def test_an_alert_tells_what_is_wrong(plant: Plant) -> None:
         "message": alert["message"],
         "signal": CABINET,
         "value": 262,
+        "compared_value": None,
         "unit": "C",
         "limit": 250,
         "triggered_at": "2026-11-21T10:01:30.000Z",

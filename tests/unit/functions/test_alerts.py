@@ -63,6 +63,7 @@ async def test_the_list_has_the_guides_fields(api: Api, raised: str, clock: Manu
         "value": 262.0,
         "unit": "C",
         "limit": 250.0,
+        "compared_value": None,
         "setpoint": None,
         "kind": "high",
         "batch_id": None,
