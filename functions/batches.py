@@ -128,7 +128,7 @@ async def get_batch_tracking(call: Call) -> Answer:
 async def get_batch_import(call: Call) -> Answer:
     """How the import of an oven's batches stands, complete up to when, failing since when and why."""
     equipment_id = call.route["equipment_id"]
-    return Answer(_import_body(equipment_id, await call.services.batch_import.status(equipment_id)))
+    return Answer(_import_body(equipment_id, await call.services.work.batch_import.status(equipment_id)))
 
 
 @bp.route("api/v1/equipment/{equipment_id}/batch-import", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -138,7 +138,7 @@ async def import_batches_now(call: Call) -> Answer:
     if call.raw.strip():
         call.body(Nothing)
     equipment_id = call.route["equipment_id"]
-    status = await call.services.batch_import.run_for(equipment_id)
+    status = await call.services.work.batch_import.run_for(equipment_id)
     if not status.configured:
         raise Conflict(f"The batches of {equipment_id} are not imported. {status.reason}")
     return Answer(_import_body(equipment_id, status))
@@ -148,7 +148,7 @@ async def import_batches_now(call: Call) -> Answer:
 @timer_worker
 async def import_batches(past_due: bool, house: Services) -> None:
     """Every ten minutes: tell what a process that died left untold; import the batches that are due."""
-    await house.batch_import.run()
+    await house.work.batch_import.run()
 
 
 # Bodies --------------------------------------------------------------------------------------------------------------

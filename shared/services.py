@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shared.backends import Backends
@@ -48,9 +48,8 @@ if TYPE_CHECKING:
     from shared.relay.plant_relay import PlantRelay
     from shared.telemetry.readings import Readings
     from shared.work.batches import Batches
-    from shared.work.batches_import import BatchImport
-    from shared.work.sessions import Sessions
     from shared.work.tasks import Tasks
+    from shared.work_services import Work
 
 __all__ = ["Services", "services", "use"]
 
@@ -280,40 +279,11 @@ class Services(Backends):
         )
 
     @cached_property
-    def sessions(self) -> Sessions:
-        """Who worked through instructions or was helped from afar, for which order and with which oven."""
-        from shared.work.sessions import Sessions
-        from shared.work.sessions_alerts import AlertNotes
+    def work(self) -> Work:
+        """What else was done: sessions, calls, imports of batches."""
+        from shared.work_services import Work
 
-        notes = AlertNotes(self.alerts, base_url=self.settings.base_url)
-        return Sessions(
-            self.store,
-            self.equipment,
-            self.readings,
-            self.events,
-            self.clock,
-            base_url=self.settings.base_url,
-            subscribers=lambda: (notes, *self.platforms.on_session),
-        )
-
-    @cached_property
-    def batch_import(self) -> BatchImport:
-        """What vendors document of it."""
-        from shared.collection.batch_imports import note_batch_import
-        from shared.connectors.oauth import TokenCache
-        from shared.connectors.rational_haccp import RationalHaccp
-        from shared.work.batches_import import BatchImport
-        from shared.work.batches_import_state import ImportMarks
-
-        return BatchImport(
-            self.batches,
-            ImportMarks(self.store),
-            self.equipment,
-            RationalHaccp(self.http, self.clock, TokenCache(self.clock)),
-            self.targets,
-            self.clock,
-            noted=partial(note_batch_import, self.store),
-        )
+        return Work(self)
 
     # Floor 5 -----------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ SHARED = ROOT / "shared"
 FLOORS = {
     "services": 8,
     "platform_services": 7,
+    "work_services": 7,
     "platforms": 6,
     "relay": 6,
     "collection": 5,

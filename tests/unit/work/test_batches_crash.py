@@ -53,7 +53,7 @@ async def test_death_at_every_step_of_an_import(tmp_path: Path, clock: ManualClo
 
         async def life(folder: Path, fate: Fate | None) -> None:
             async with alive(folder, clock, fate) as house:
-                await house.batch_import.run()
+                await house.work.batch_import.run()
 
         fate = Fate()
         await _prepared(tmp_path / "first", clock, cloud)

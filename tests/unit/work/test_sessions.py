@@ -65,7 +65,7 @@ async def test_what_comes_in_any_order_ends_in_the_same_record(house: Services, 
     heard = [found, later(found, 30, state="paused", steps_viewed=3), completed(found)]
     for number, order in enumerate(permutations(heard)):
         for one in (*order, order[0]):
-            taken = await house.sessions.take(replace(one, account=f"a{number}"))
+            taken = await house.work.sessions.take(replace(one, account=f"a{number}"))
         record = taken.record
         assert (record["state"], record["ended"], record["stepsViewed"]) == ("completed", True, 5), order
         assert record["workOrderId"] == "WO-7"
@@ -73,9 +73,9 @@ async def test_what_comes_in_any_order_ends_in_the_same_record(house: Services, 
 
 async def test_messages_without_a_time_are_ordered_by_how_far_they_are(house: Services, found: FoundRecord) -> None:
     message = replace(found, asked=False)
-    await house.sessions.take(replace(completed(message), asked=False))
+    await house.work.sessions.take(replace(completed(message), asked=False))
     late = later(message, 3_600)
-    taken = await house.sessions.take(late)
+    taken = await house.work.sessions.take(late)
     assert taken.outcome == "older", "an open session that arrives an hour later was under way for long"
     assert taken.record["state"] == "completed"
 
@@ -94,9 +94,9 @@ def test_a_version_decides_alone(found: FoundRecord, clock: ManualClock) -> None
 
 
 async def test_what_is_not_told_takes_nothing_away(house: Services, found: FoundRecord) -> None:
-    await house.sessions.take(replace(found, steps=({"id": "1"},), details={"version": "2"}))
+    await house.work.sessions.take(replace(found, steps=({"id": "1"},), details={"version": "2"}))
     bare = later(found, 60, title=None, steps_viewed=2, work_order_id=None, equipment_id=None, external_data=None)
-    record = (await house.sessions.take(bare)).record
+    record = (await house.work.sessions.take(bare)).record
     assert (record["title"], record["workOrderId"], record["stepsViewed"]) == ("Change the filter", "WO-7", 2)
     assert record["steps"] == [{"id": "1"}]
     assert record["details"] == {"version": "2"}
@@ -104,26 +104,26 @@ async def test_what_is_not_told_takes_nothing_away(house: Services, found: Found
 
 async def test_unknown_states_and_sessions_without_external_data_are_kept(house: Services, found: FoundRecord) -> None:
     bare = replace(found, state="HIBERNATING", external_data=None, work_order_id=None, equipment_id=None)
-    record = (await house.sessions.take(bare)).record
+    record = (await house.work.sessions.take(bare)).record
     assert record["state"] == "HIBERNATING"
     assert "workOrderId" not in record
-    page = await house.sessions.list(RecordQuestion(kind="session"))
+    page = await house.work.sessions.list(RecordQuestion(kind="session"))
     assert [one["id"] for one in page.records] == [record["id"]]
 
 
 async def test_told_once_however_often_it_comes(house: Services, found: FoundRecord) -> None:
     for one in (found, found, later(found, 5), completed(found), completed(found, 90)):
-        await house.sessions.take(one)
+        await house.work.sessions.take(one)
     told = await events(house)
     assert [e["data"]["change"] for e in told] == ["completed", "recorded"]
     assert {e["type"] for e in told} == {"SESSION_RECORDED"}
     assert told[0]["data"]["work_order_id"] == "WO-7"
-    assert (await house.sessions.get(found.id)).document.get("unpublished") is None
+    assert (await house.work.sessions.get(found.id)).document.get("unpublished") is None
 
 
 async def test_the_same_again_is_no_revision(house: Services, found: FoundRecord) -> None:
-    first = await house.sessions.take(found)
-    again = await house.sessions.take(later(found, 60))
+    first = await house.work.sessions.take(found)
+    again = await house.work.sessions.take(later(found, 60))
     assert (first.outcome, again.outcome) == ("created", "same")
     assert again.record["revision"] == first.record["revision"]
     assert again.record["asOf"] == iso(found.as_of + timedelta(seconds=60)), "and it is known until when it was so"
@@ -145,14 +145,14 @@ class Follower:
 async def test_followers_get_every_revision_and_again_after_a_failure(house: Services, found: FoundRecord) -> None:
     follower = Follower()
     house.platforms.__dict__["on_session"] = (follower,)
-    await house.sessions.take(found)
-    await house.sessions.take(later(found, 1, steps_viewed=2))
+    await house.work.sessions.take(found)
+    await house.work.sessions.take(later(found, 1, steps_viewed=2))
     follower.away = True
-    taken = await house.sessions.take(completed(found))
+    taken = await house.work.sessions.take(completed(found))
     assert taken.outcome == "changed", "the record stands although somebody could not be told"
     follower.away = False
-    assert await house.sessions.tell() == 1
-    assert await house.sessions.tell() == 0
+    assert await house.work.sessions.tell() == 1
+    assert await house.work.sessions.tell() == 0
     assert follower.seen == [(1, "started"), (2, "started"), (3, "completed")]
     assert len(await events(house)) == 2
 
@@ -166,7 +166,7 @@ async def test_what_a_killed_process_left_is_told(
     async def die(event: Any) -> int:
         raise Killed
 
-    sessions = house.sessions
+    sessions = house.work.sessions
     with monkeypatch.context() as patched:
         patched.setattr(type(house.events), "publish", lambda self, event: die(event))
         with pytest.raises(Killed):
@@ -178,14 +178,14 @@ async def test_what_a_killed_process_left_is_told(
 
 async def test_captures_keep_their_copies(house: Services, found: FoundRecord) -> None:
     photo = FoundCapture("cap/1+=", "PHOTO", "Look at the belt")
-    record = (await house.sessions.take(replace(found, captures=(photo,)))).record
+    record = (await house.work.sessions.take(replace(found, captures=(photo,)))).record
     capture = record["captures"][0]
     assert (capture["status"], capture["step"]) == ("pending", "Look at the belt")
-    await house.sessions.note_capture(record["id"], capture["id"], {"status": "copied", "blob": "captures/x"})
-    await house.sessions.note_capture(record["id"], capture["id"], {"status": "failed", "reason": "too late"})
-    record = (await house.sessions.take(completed(replace(found, captures=(photo,))))).record
+    await house.work.sessions.note_capture(record["id"], capture["id"], {"status": "copied", "blob": "captures/x"})
+    await house.work.sessions.note_capture(record["id"], capture["id"], {"status": "failed", "reason": "too late"})
+    record = (await house.work.sessions.take(completed(replace(found, captures=(photo,))))).record
     assert [(one["status"], one["blob"]) for one in record["captures"]] == [("copied", "captures/x")]
-    record = (await house.sessions.take(completed(replace(found, captures=()), 90))).record
+    record = (await house.work.sessions.take(completed(replace(found, captures=()), 90))).record
     assert len(record["captures"]) == 1, "gone from the platform, kept here"
 
 
@@ -200,7 +200,7 @@ async def test_joined_to_its_oven_with_what_it_did_meanwhile(
     await house.readings.record(
         Reading("oven1", begun - timedelta(minutes=1), {"temperature.deck": SignalValue(20.0, unit="C")})
     )
-    record = (await house.sessions.take(completed(found))).record
+    record = (await house.work.sessions.take(completed(found))).record
     assert (record["equipmentName"], record["site"]) == ("Deck oven 1", "s1")
     deck = record["readings"]["signals"]["temperature.deck"]
     assert (deck["min"], deck["max"], deck["last"], deck["average"]) == (180.0, 240.0, 210.0, 210.0)
@@ -239,6 +239,6 @@ class FewAlerts:
 
 
 async def test_an_alert_that_is_not_there_is_no_reason_to_lose_a_record(house: Services, found: FoundRecord) -> None:
-    taken = await house.sessions.take(replace(completed(found), alert_id="nonsense"))
+    taken = await house.work.sessions.take(replace(completed(found), alert_id="nonsense"))
     assert taken.outcome == "created"
-    assert (await house.sessions.get(found.id)).document.get("unpublished") is None
+    assert (await house.work.sessions.get(found.id)).document.get("unpublished") is None

@@ -1,0 +1,58 @@
+"""What people did, and with which oven: the part of ``services.py`` that knows of work. Made when first needed."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.services import Services
+    from shared.work.batches_import import BatchImport
+    from shared.work.sessions import Sessions
+
+__all__ = ["Work"]
+
+
+class Work:
+    """Records of work, besides tasks and batches themselves."""
+
+    def __init__(self, house: Services) -> None:
+        self._house = house
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Who worked through instructions or was helped from afar, for which order and with which oven."""
+        from shared.work.sessions import Sessions
+        from shared.work.sessions_alerts import AlertNotes
+
+        house = self._house
+        notes = AlertNotes(house.alerts, base_url=house.settings.base_url)
+        return Sessions(
+            house.store,
+            house.equipment,
+            house.readings,
+            house.events,
+            house.clock,
+            base_url=house.settings.base_url,
+            subscribers=lambda: (notes, *house.platforms.on_session),
+        )
+
+    @cached_property
+    def batch_import(self) -> BatchImport:
+        """What vendors document of batches."""
+        from shared.collection.batch_imports import note_batch_import
+        from shared.connectors.oauth import TokenCache
+        from shared.connectors.rational_haccp import RationalHaccp
+        from shared.work.batches_import import BatchImport
+        from shared.work.batches_import_state import ImportMarks
+
+        house = self._house
+        return BatchImport(
+            house.batches,
+            ImportMarks(house.store),
+            house.equipment,
+            RationalHaccp(house.http, house.clock, TokenCache(house.clock)),
+            house.targets,
+            house.clock,
+            noted=partial(note_batch_import, house.store),
+        )
