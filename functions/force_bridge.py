@@ -19,7 +19,8 @@ from shared.platforms.force_bridge.links import BASE
 
 bp = func.Blueprint()
 
-PREFIXES = (BASE.strip("/"), "ffwebservice/api/v2", "api/v2", "ffwebservice/api/v1")
+PREFIXES = (BASE.strip("/"), "ffwebservice/api/v2", "api/v2", "ffwebservice/api/v1", "ffwebservices/api/v3")
+"""The last one is what newer clients ask; callbacks and events are the same there."""
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 

@@ -10,6 +10,7 @@ from shared.errors import InvalidInput
 
 __all__ = ["canonical", "dump", "load", "load_foreign"]
 
+_CURLY = ("\N{LEFT DOUBLE QUOTATION MARK}".encode(), "\N{RIGHT DOUBLE QUOTATION MARK}".encode())
 MAX_DEPTH = 100
 """Deeper nesting than this is refused in what callers send."""
 
@@ -40,8 +41,10 @@ def load_foreign(data: bytes) -> Any:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as err:
+        curly = " It holds curly quotation marks, as copying from a document leaves behind; JSON wants straight ones."
+        hint = curly if any(mark in data for mark in _CURLY) else ""
         raise InvalidInput(
-            f"The body is no valid JSON: {err.msg} at line {err.lineno}, column {err.colno}.", field="body"
+            f"The body is no valid JSON: {err.msg} at line {err.lineno}, column {err.colno}.{hint}", field="body"
         ) from err
     if _deeper_than(value, MAX_DEPTH):
         raise InvalidInput(f"The body is nested deeper than {MAX_DEPTH} levels.", field="body")

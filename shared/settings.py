@@ -34,6 +34,17 @@ class Settings(BaseModel):
         "tokens",
         description="developer: every caller is an administrator. Danger: only ever on a loopback address.",
     )
+    access_token_seconds: int = Field(
+        3_600,
+        ge=60,
+        le=86_400,
+        description="How long an access token is good that a client fetches with its client credentials, in seconds.",
+    )
+    allow_secret_in_url: bool = Field(
+        False,
+        description="May a client that fetches an access token send its secret in the URL, as some do that know no "
+        "other way? Danger: proxies and the platform's own request logs write URLs down.",
+    )
     allow_private_targets: bool = Field(
         False,
         description="May ovens and callbacks have private addresses? On under `python -m local`, because plants are "

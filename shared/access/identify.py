@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 from shared.access.developer import refuse_strangers
 from shared.access.entra import PRINCIPAL, platform_strips_headers, principal
+from shared.access.issued import Issued, IssuedToken, IssuedTokens, as_api_token, parse_issued
 from shared.access.model import Caller, Role
 from shared.access.tokens import ApiToken, ApiTokens, parse_token
 from shared.access.wrong_tokens import WrongTokens
@@ -44,6 +45,10 @@ Known = tuple[datetime, ApiToken, Caller]
 KEY_HEADER = "x-api-key"
 """Where an API token may stand too: a proxy or the platform may claim ``Authorization`` for itself."""
 
+WRONG_CLIENT = (
+    "These are no client credentials of ours: the client id is the id of an API token, the client secret that token."
+)
+WRONG_ACCESS = "The access token is not valid: it is unknown or has expired, or its client was revoked. Fetch another."
 WRONG = "The API token is not valid: it is unknown, expired or revoked. Ask an administrator for a new one."
 
 
@@ -52,6 +57,8 @@ class Access:
 
     def __init__(self, store: DocumentStore, settings: Settings, audit: AuditLog, clock: Clock) -> None:
         self.tokens = ApiTokens(store, audit, clock)
+        self._issued = IssuedTokens(store, clock, seconds=settings.access_token_seconds)
+        self._known_issued: OrderedDict[str, IssuedToken] = OrderedDict()
         # WEBSITE_HOSTNAME: we run in Azure, whatever the other settings claim.
         self._developer = (
             settings.access_mode == "developer" and settings.serves_loopback and not settings.website_hostname
@@ -95,25 +102,76 @@ class Access:
         await self.tokens.revoke(id, caller=caller)
         self._cache.pop(id, None)
 
+    async def issue(self, client_id: str, client_secret: str, headers: Mapping[str, str]) -> Issued:
+        """A short-lived access token for an API token: its id is the client id, the token itself the secret.
+
+        Raises:
+            Unauthorized: it is no such client, or the secret is wrong.
+            TooManyRequests: too many wrong ones.
+        """
+        parsed = parse_token(as_api_token(client_id, client_secret))
+        if parsed is None or parsed[0] != client_id:
+            address, now = _address(headers), self._clock.now()
+            self._wrong.refuse_if_wild(address, now)
+            self._wrong.count(address, client_id[:64], now)
+            raise Unauthorized(WRONG_CLIENT)
+        token, caller = await self._proven(parsed, headers)
+        if token.relay_id is not None:
+            raise Unauthorized("A relay's token is good for that relay's own routes and no client of this.")
+        issued = await self._issued.issue(token)
+        log.info("An access token was issued for %s", caller.id)
+        return issued
+
     async def _token_holder(self, presented: str, headers: Mapping[str, str]) -> Caller:
         parsed = parse_token(presented)
-        if parsed is None:
-            raise Unauthorized(
-                "Send `Authorization: Bearer <API token>`; an API token of Ovenbridge begins with `ob_`."
-            )
+        if parsed is not None:
+            return (await self._proven(parsed, headers))[1]
+        issued = parse_issued(presented)
+        if issued is not None:
+            return await self._issued_holder(issued, headers)
+        raise Unauthorized("Send `Authorization: Bearer <API token>`; an API token of Ovenbridge begins with `ob_`.")
+
+    async def _proven(self, parsed: tuple[str, str], headers: Mapping[str, str]) -> tuple[ApiToken, Caller]:
+        """The API token whose id and secret these are. Raises ``Unauthorized``, ``TooManyRequests``."""
         token_id, secret_hash = parsed
         now = self._clock.now()
         address = _address(headers)
+        known = await self._known(token_id, address, now)
+        if known is None or not _right(known[1], secret_hash, now):
+            self._wrong.count(address, token_id, now)
+            raise Unauthorized(WRONG)
+        await self._note_use(known[1], now)
+        return known[1], known[2]
+
+    async def _issued_holder(self, parsed: tuple[str, str], headers: Mapping[str, str]) -> Caller:
+        """Whose access token this is: it opens what the API token behind it opens now."""
+        issued_id, secret_hash = parsed
+        now = self._clock.now()
+        address = _address(headers)
+        issued = self._known_issued.get(issued_id)
+        if issued is None:
+            self._wrong.refuse_if_wild(address, now)
+            issued = await self._issued.get(issued_id)
+            if issued is not None:
+                self._known_issued[issued_id] = issued
+                if len(self._known_issued) > CACHED_TOKENS:
+                    self._known_issued.popitem(last=False)
+        client = None
+        if issued is not None and issued.right(secret_hash, now):
+            client = await self._known(issued.client_id, address, now)
+        if client is None or not client[1].usable(now):
+            self._wrong.count(address, issued_id, now)
+            raise Unauthorized(WRONG_ACCESS)
+        await self._note_use(client[1], now)
+        return client[2]
+
+    async def _known(self, token_id: str, address: str, now: datetime) -> Known | None:
         known = self._cache.get(token_id)
         if known is None or now - known[0] >= CACHE_FOR:
             if known is None:
                 self._wrong.refuse_if_wild(address, now)
             known = await self._look_up(token_id, now)
-        if known is None or not _right(known[1], secret_hash, now):
-            self._wrong.count(address, token_id, now)
-            raise Unauthorized(WRONG)
-        await self._note_use(known[1], now)
-        return known[2]
+        return known
 
     async def _look_up(self, token_id: str, now: datetime) -> Known | None:
         try:

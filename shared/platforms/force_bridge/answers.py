@@ -37,7 +37,15 @@ def callback_answer(callback: Callback, base_url: str) -> dict[str, Any]:
 def page_answer(callbacks: Sequence[Callback], base_url: str, offset: int, limit: int, total: int) -> dict[str, Any]:
     """A page of registrations."""
     return {
-        "pagination": {"offset": offset, "total": total, "count": len(callbacks), "limit": limit},
+        "pagination": {
+            "offset": offset,
+            "total": total,
+            "count": len(callbacks),
+            "limit": limit,
+            # Of lists that are paged by time; this one is paged by offset.
+            "firstIdentifier": None,
+            "lastIdentifier": None,
+        },
         "_embedded": {"callbacks": [callback_answer(callback, base_url) for callback in callbacks]},
         "_links": page_links(base_url, offset, limit, total),
     }

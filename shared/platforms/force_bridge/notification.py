@@ -8,7 +8,7 @@ from typing import Any
 from shared import json_text
 from shared.callbacks.attempt import Notification
 from shared.callbacks.model import Callback
-from shared.platforms.force_bridge.links import callback_link
+from shared.platforms.force_bridge.links import notification_link
 
 __all__ = ["render"]
 
@@ -26,5 +26,5 @@ def render(callback: Callback, event: Mapping[str, Any], base_url: str) -> Notif
     properties["eventType"] = event["type"]
     if (name := callback.name_for(event)) is not None:
         properties["eventName"] = name
-    body = {"properties": properties, "_links": {"callback": callback_link(base_url, callback.id)}}
+    body = {"properties": properties, "_links": {"callback": notification_link(base_url, callback.id)}}
     return Notification(json_text.dump(body), {})

@@ -37,7 +37,7 @@ async def test_the_life_of_a_callback(api: Api, prefix: str, drain: Drain) -> No
     properties = made.json()["properties"]
     name = properties["id"]
     assert re.fullmatch("[0-9A-F]{32}", name)
-    link = {"method": "GET", "embeddable": True, "href": f"http://127.0.0.1:7071{BASE}/callbacks/{name}"}
+    link = {"method": "GET", "embeddable": False, "href": f"http://127.0.0.1:7071{BASE}/callbacks/{name}"}
     assert made.headers["location"] == link["href"]
     assert made.json() == {
         "properties": {
@@ -76,7 +76,23 @@ async def test_pages(api: Api, clock: ManualClock) -> None:
         ids.append((await api.post(f"{BASE}/callbacks", json=BODY)).json()["properties"]["id"])
         clock.advance(1)
     first = (await api.get(f"{BASE}/callbacks?limit=3&offset=0")).json()
-    assert first["pagination"] == {"offset": 0, "total": 7, "count": 3, "limit": 3}
+    nowhere = {"firstIdentifier": None, "lastIdentifier": None}
+    assert first["pagination"] == {"offset": 0, "total": 7, "count": 3, "limit": 3} | nowhere
+    assert first["_links"]["next"] == {
+        "method": "GET",
+        "title": "Next page",
+        "embeddable": False,
+        "href": f"http://127.0.0.1:7071{BASE}/callbacks?offset=3&limit=3",
+    }
+    middle = (await api.get(f"{BASE}/callbacks?limit=3&offset=3")).json()["_links"]
+    assert {name: link["href"].partition("?")[2] for name, link in middle.items()} == {
+        "self": "offset=3&limit=3",
+        "first": "offset=0&limit=3",
+        "last": "offset=6&limit=3",
+        "next": "offset=6&limit=3",
+        "prev": "offset=0&limit=3",
+    }
+    assert set(first["_links"]) == {"self", "first", "last", "next"}
     found, offset = [], 0
     while True:  # as the SDK goes on: offset + limit < total
         page = (await api.get(f"{BASE}/callbacks?limit=3&offset={offset}")).json()
@@ -156,6 +172,39 @@ async def test_a_method_that_is_not_served(api: Api, method: str) -> None:
 async def test_ids_that_are_none(api: Api, name: str) -> None:
     for method in ("GET", "DELETE"):
         assert (await api.call(method, f"{BASE}/callbacks/{name}")).status == 404
+
+
+async def test_curly_quotes_of_a_document_are_named(api: Api) -> None:
+    """The chapter's own curl sample has them, and is missing a bracket besides."""
+    body = '{"eventType": "OPERATION_PHASE_CHANGED", "url": “http://third-party-system:24080/webserver”}'
+    answer = await api.post(f"{BASE}/callbacks", body=body, headers={"content-type": "application/json"})
+    assert (answer.status, "curly quotation marks" in answer.json()["message"]) == (400, True)
+    quoted = {**BODY, "objectFilter": [{"name": "id", "value": "DA892519507444768080F0E81879513”"}]}
+    answer = await api.post(f"{BASE}/callbacks", json=quoted)
+    assert (answer.status, "curly quotation mark" in answer.json()["message"]) == (400, True)
+
+
+async def test_every_type_of_the_catalogue_can_be_registered(api: Api) -> None:
+    """But the three that the chapter reserves, which its own samples use all the same."""
+    from shared.platforms.force_bridge.catalogue import RESERVED, TYPES
+
+    assert len(TYPES) == 76
+    for name in sorted(TYPES):
+        answer = await api.post(
+            f"{BASE}/callbacks", json={"eventType": name, "url": "http://third-party-system:24080/"}
+        )
+        if name in RESERVED:
+            said = answer.json()
+            assert (answer.status, said["status"], said["code"]) == (400, 400, "INVALID_INPUT")
+            assert f"{name} is reserved" in said["message"]
+        else:
+            assert answer.status == 201, name
+
+
+async def test_internal_is_no_type_of_an_event_that_is_sent(api: Api) -> None:
+    """One sample of the chapter sends it, against the chapter's own rule."""
+    answer = await api.post(f"{BASE}/events", json={"eventType": "INTERNAL", "objectType": "TOOL", "objectId": "T"})
+    assert (answer.status, "always EXTERNAL" in answer.json()["message"]) == (400, True)
 
 
 async def test_an_event_reaches_its_callback(api: Api, drain: Drain) -> None:
