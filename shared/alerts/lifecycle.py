@@ -21,7 +21,7 @@ from typing import Any
 
 from shared.access import Caller
 from shared.alerts.conditions import EXACT
-from shared.alerts.model import AlertState, Rule, alert_type_of, status_of
+from shared.alerts.model import AlertState, Rule, Severity, alert_type_of, status_of
 from shared.alerts.rule_forms import as_written
 from shared.alerts.sentences import duration, message, rule_text
 from shared.alerts.transition import Transition
@@ -156,11 +156,27 @@ def reported(alert: Document, *, now: datetime, shelved_until: datetime | None) 
 
 
 def told_again(alert: Document, word: Document) -> Document:
-    """It was told of once more while it is open: a line in its history."""
+    """It was told of once more while it is open: a line in its history, and perhaps another severity.
+
+    One that became worse is told of anew, and wants to be seen again.
+    """
     known = any(line["at"] == word["at"] and line["action"] == "reported" for line in alert["history"])
     if known or alert.get("clearedAt") is not None:
         return alert
-    return _noted(alert, parse_iso(word["at"]), "reported", ITSELF, word["message"])
+    moment = parse_iso(word["at"])
+    changed = _noted(alert, moment, "reported", ITSELF, word["message"])
+    severity = Severity(word["severity"] if "severity" in word else alert["severity"])
+    if severity.value == alert["severity"] or not is_active(alert):
+        return changed
+    changed |= {"severity": severity.value, "message": word["message"]}
+    order = [*Severity]
+    if order.index(severity) < order.index(Severity(alert["severity"])):
+        return changed
+    seen = ("acknowledgedAt", "acknowledgedBy", "acknowledgedById", "acknowledgedComment")
+    changed = _in_state({k: v for k, v in changed.items() if k not in seen}, AlertState.ACTIVE_UNACKNOWLEDGED)
+    if not changed.get("announced") or changed.get("shelvedUntil") is not None:
+        return changed
+    return _to_tell(changed, ALERT_RAISED, f"raised:{compact(moment)}", moment)
 
 
 def cleared(alert: Document, ended: Document, now: datetime) -> Document:

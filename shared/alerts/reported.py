@@ -34,6 +34,7 @@ __all__ = ["Reported", "ReportedAlerts"]
 
 MAX_TRIES = 10
 SERIES = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_RANKS = {severity.value: rank for rank, severity in enumerate(Severity)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,8 @@ class Reported:
     anew: bool = False
     """Is an alert that a person closed followed by a new one although the condition never went away? For conditions
     whose every word is a happening of its own."""
+    remember: bool = False
+    """Is a first word that nothing is wrong written down too? Then an earlier one that comes late opens nothing."""
 
 
 class ReportedAlerts:
@@ -96,7 +99,7 @@ class ReportedAlerts:
                 return await self._settled(machine.id, stored)
             if known and told.at < parse_iso(known["lastAt"]):
                 return None
-            if not known and not told.holds:
+            if not known and not told.holds and not told.remember:
                 return None
             written = await self._write(machine, told, known, stored)
             if written is not None:
@@ -120,7 +123,9 @@ class ReportedAlerts:
 
     async def _write(self, machine: Machine, told: Reported, known: Document, stored: Stored | None) -> Stored | None:
         """The word with what follows from it; ``None``: somebody else was faster."""
-        still_open = await self._open_one(machine.id, known.get("open"), anew=told.anew and told.holds)
+        rises = _RANKS[told.severity.value] > _RANKS.get(known.get("severity", ""), 0)
+        anew = told.holds and (told.anew or (rises and "severity" in known))
+        still_open = await self._open_one(machine.id, known.get("open"), anew=anew)
         effect = await self._effect(machine, told, still_open)
         after = None if not told.holds else still_open or effect["alert"]["id"]
         document: Document = {
@@ -129,6 +134,7 @@ class ReportedAlerts:
             "lastAt": iso(told.at),
             "by": told.key,
             "open": after,
+            "severity": told.severity.value,
             "effect": effect,
             "done": not effect,
         }
@@ -154,7 +160,8 @@ class ReportedAlerts:
         if still_open is None:
             return {}
         if told.holds:
-            return {"do": "again", "alertId": still_open, "at": iso(told.at), "message": told.message}
+            again = {"at": iso(told.at), "message": told.message, "severity": told.severity.value}
+            return {"do": "again", "alertId": still_open, **again}
         return {
             "do": "end",
             "alertId": still_open,

@@ -144,3 +144,46 @@ async def test_a_shelf_silences_the_next_one(api: Api, house: Services, oven: Eq
 async def test_a_series_stands_in_ids(house: Services, oven: Equipment, clock: ManualClock) -> None:
     with pytest.raises(InvalidInput):
         await house.alerts.take(oven, replace(word(clock, "1"), series="a:b"))
+
+
+async def test_what_becomes_worse_is_told_anew_and_wants_to_be_seen_again(
+    api: Api, house: Services, oven: Equipment, clock: ManualClock
+) -> None:
+    first = await house.alerts.take(oven, word(clock, "1"))
+    assert (await api.post(f"/api/v1/alerts/{first}/acknowledge", json={})).status == 200
+    clock.advance(60)
+    worse = replace(word(clock, "2"), severity=Severity.CRITICAL)
+    assert await house.alerts.take(oven, worse) == first
+    assert await house.alerts.take(oven, worse) == first, "the same word again"
+    (alert,) = await alerts(house, "active")
+    assert (alert["severity"], alert["state"]) == ("critical", "active_unacknowledged")
+    assert await types(api, house) == ["ALERT_ACKNOWLEDGED", "ALERT_RAISED", "ALERT_RAISED"]
+    clock.advance(60)
+    assert await house.alerts.take(oven, word(clock, "3")) == first
+    (alert,) = await alerts(house, "active")
+    assert alert["severity"] == "warning"
+    assert len(await types(api, house)) == 3, "becoming better is no news to wake people for"
+
+
+async def test_worse_after_a_person_closed_it_is_a_new_alert(
+    api: Api, house: Services, oven: Equipment, clock: ManualClock
+) -> None:
+    first = await house.alerts.take(oven, word(clock, "1"))
+    assert (await api.post(f"/api/v1/alerts/{first}/resolve", json={})).status == 200
+    clock.advance(60)
+    assert await house.alerts.take(oven, word(clock, "2")) == first
+    assert await alerts(house, "active") == []
+    clock.advance(60)
+    second = await house.alerts.take(oven, replace(word(clock, "3"), severity=Severity.CRITICAL))
+    assert second != first
+    assert len(await alerts(house, "active")) == 1
+
+
+async def test_a_remembered_all_clear_keeps_a_late_word_from_opening(
+    house: Services, oven: Equipment, clock: ManualClock
+) -> None:
+    late = word(clock, "1")
+    clock.advance(1)
+    assert await house.alerts.take(oven, replace(word(clock, "2", holds=False), remember=True)) is None
+    assert await house.alerts.take(oven, late) is None
+    assert await alerts(house, "active") == []
