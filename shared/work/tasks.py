@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from shared import json_text
 from shared.access import Caller
 from shared.audit.log import AuditLog
-from shared.clock import Clock, parse_iso
+from shared.clock import Clock, iso, parse_iso
 from shared.errors import Conflict, InvalidInput, NotFound, OvenbridgeError, PreconditionFailed, Unavailable
 from shared.events import Event, EventLog
 from shared.events.catalogue import MACHINE, NONE
@@ -173,16 +174,58 @@ class Tasks:
         start, due = after.get("startAt"), after.get("dueAt")
         if start is not None and due is not None and due < start:
             raise InvalidInput("due_at lies before start_at.", field="due_at")
-        async with self._audit.recorded(
-            f"task:{task_id}",
-            actor=caller.actor,
-            action="task.changed",
-            target=task_id,
-            before=_audited(before.document),
-            after=_audited(after) | ({"comment": form.comment} if form.comment else {}),
-        ):
+        async with self._recorded(task_id, before.document, after, caller, form.comment):
             stored = await self._replace(before, after)
         return await self._tell(stored)
+
+    async def report(
+        self, task_id: str, *, new: NewTask, said: TaskChange, at: datetime, caller: Caller
+    ) -> tuple[Document, str]:
+        """What somebody outside says of a task that they keep. Safe to repeat, in any order: of each field their newest
+        word counts.
+
+        Args:
+            task_id: the same for the same task of theirs.
+            new: how it is made if it is unknown here.
+            said: what they say of it now.
+            at: when they said so.
+            caller: who they are.
+
+        Returns:
+            The task, and what became of it: ``created``, ``changed``, ``unchanged`` or ``late``.
+
+        Raises:
+            InvalidInput: there is no such machine.
+            Unavailable: repeat it.
+        """
+        outcome = "unchanged"
+        for _ in range(MAX_TRIES):
+            try:
+                before = await self.get(task_id)
+            except NotFound:
+                with suppress(Conflict):
+                    await self.create(new.model_copy(update={"id": task_id}), caller)
+                    outcome = "created"
+                continue
+            known: dict[str, str] = before.document.get("toldAt", {})
+            asked = {name: v for name, v in said_of(said).items() if known.get(name, "") < iso(at)}
+            if not asked:
+                again = all(known[name] == iso(at) for name in said_of(said))
+                return (await self._tell(before)).document, "unchanged" if again else "late"
+            after = changed(before.document, asked, None, caller, self._clock.now())
+            differs = after is not before.document
+            after = {**after, "toldAt": {**known, **dict.fromkeys(asked, iso(at))}}
+            try:
+                if not differs:
+                    stored = await self._replace(before, after)
+                else:
+                    async with self._recorded(task_id, before.document, after, caller):
+                        stored = await self._replace(before, after)
+                    outcome = "created" if outcome == "created" else "changed"
+            except PreconditionFailed:
+                continue
+            return (await self._tell(stored)).document, outcome
+        raise Unavailable("Too many others change this task at once. Try again.", retry_after=1.0)
 
     async def list(self, asked: TaskFilter, *, limit: int = 100, continuation: str | None = None) -> TaskPage:
         """Tasks, newest first. Raises ``InvalidInput`` for a continuation that is not ours."""
@@ -241,6 +284,18 @@ class Tasks:
                 raise Unavailable("This task is being changed by others. Try again.", retry_after=1.0) from None
             return known, False
         return await self._tell(stored), True
+
+    def _recorded(
+        self, task_id: str, before: Document, after: Document, caller: Caller, comment: str | None = None
+    ) -> AbstractAsyncContextManager[Any]:
+        return self._audit.recorded(
+            f"task:{task_id}",
+            actor=caller.actor,
+            action="task.changed",
+            target=task_id,
+            before=_audited(before),
+            after=_audited(after) | ({"comment": comment} if comment else {}),
+        )
 
     async def _replace(self, before: Stored, after: Document) -> Stored:
         try:
