@@ -48,7 +48,11 @@ class _Device(asyncio.Protocol):
             return
         now = self._loop.time()
         self._free_at = max(now, self._free_at) + self._answer_seconds
-        self._loop.call_at(self._free_at, self._transport.write, answer)
+        self._loop.call_at(self._free_at, self._answer, answer)
+
+    def _answer(self, answer: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(answer)
 
 
 async def main() -> None:
