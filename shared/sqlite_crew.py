@@ -43,7 +43,7 @@ class Crew:
         self._turn = _open(path.with_name(path.name + ".turn"))
         handle = _open(path.with_name(path.name + ".counts"))
         try:
-            os.ftruncate(handle, _BYTES)
+            os.posix_fallocate(handle, 0, _BYTES)  # now: on a full disk, a page that is not there yet would be SIGBUS
             self._map = mmap.mmap(handle, _BYTES)
         finally:
             os.close(handle)

@@ -240,7 +240,11 @@ class SqliteFile:
                 pause = IDLE_SECONDS
                 if self._moved_mostly:
                     self._finish_moving()
-                answer(batch, *self._commit(batch))
+                with self._turn():
+                    if self.crew is not None:  # more came while another process had its turn
+                        batch += self._writes.take_more(BATCH - len(batch))
+                    done = self._commit(batch)
+                answer(batch, *done)
             if stopping:
                 return
             if not batch or time.monotonic() - tidied > BUSY_SECONDS:
@@ -248,7 +252,7 @@ class SqliteFile:
                 tidied = time.monotonic()
 
     def _commit(self, batch: list[Entry]) -> tuple[list[Any], list[Wake]]:
-        """All in one transaction; the outcomes in order, and who is to be woken."""
+        """All in one transaction, within the turn; the outcomes in order, and who is to be woken."""
         connection = self._writer
         groups: dict[Any, list[Entry]] = {}
         for entry in batch:
@@ -256,22 +260,18 @@ class SqliteFile:
         outcomes: dict[Entry, Any] = {}
         rows = connection.total_changes
         try:
-            with self._turn():
-                try:
-                    connection.execute("BEGIN IMMEDIATE")
-                    for work, entries in groups.items():
-                        results = work.apply(connection, [entry.item for entry in entries])
-                        outcomes.update(zip(entries, results, strict=True))
-                    connection.execute("COMMIT")
-                except BaseException:
-                    _roll_back(connection)
-                    raise
-                wakes = [wake for work in groups for wake in work.committed()]
+            connection.execute("BEGIN IMMEDIATE")
+            for work, entries in groups.items():
+                results = work.apply(connection, [entry.item for entry in entries])
+                outcomes.update(zip(entries, results, strict=True))
+            connection.execute("COMMIT")
         except Exception as err:  # noqa: BLE001 - whatever it is, callers must hear of it and this thread go on
+            _roll_back(connection)
             return self._failed(batch, err)
         if self._failing:
             self._failing = False
             log.info("The store writes again.")
+        wakes = [wake for work in groups for wake in work.committed()]
         self._note_rows(connection.total_changes - rows)
         return [outcomes[entry] for entry in batch], wakes
 

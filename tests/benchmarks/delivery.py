@@ -1,7 +1,8 @@
 """Job A of reference/anchors.md 4.2: events in over HTTP, each to three callbacks, acknowledged when on disk.
 
-``python -m tests.benchmarks.delivery [--events N] [--pairs N] [--steady SECONDS]``. The yardstick runs before and after
-every run of ours, in the same minute on the same cores; ratios of medians count, never bare figures.
+``python -m tests.benchmarks.delivery [--events N] [--pairs N] [--steady SECONDS] [--workers N ...]``. The yardstick
+runs before and after every run of ours, in the same minute on the same cores; ratios of medians count, never bare
+figures.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.wire import Client, cpu_seconds, resident_mb, run_loop, start
+from tests.benchmarks.wire import Client, cpu_seconds, family, resident_mb, run_loop, start
 
 __all__ = ["Result", "compare", "main"]
 
@@ -28,6 +30,7 @@ EVENTS = 3_000
 CONCURRENCY = 20
 CALLBACKS = 3
 PAIRS = 3
+WORKERS = (1, 2)
 STEADY_RATE = 50
 STEADY_SECONDS = 20
 MARK = 0.40
@@ -50,8 +53,10 @@ class Result:
     p99_ms: float
     missing: int
     duplicates: int
-    cpu_ms: float
-    """Processor time of the engine per delivery, acknowledging included."""
+    cpu_ms: tuple[float, ...]
+    """Processor time per delivery, acknowledging included, of each process of the engine."""
+    ends_ms: float
+    """Processor time per delivery of sender and receivers, which take the same two cores."""
     resident_mb: float
 
 
@@ -73,10 +78,11 @@ class Engine:
             self.process.wait()
 
 
-async def start_ours(sink: int, folder: Path) -> Engine:
+async def start_ours(sink: int, folder: Path, workers: int = 1) -> Engine:
     """The real host, its data in ``folder``, with three callbacks at the sink."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process, line = await asyncio.to_thread(start, "-m", "local", "--port", "0", "--data", str(folder), env=environment)
+    options = ("--port", "0", "--data", str(folder), "--workers", str(workers))
+    process, line = await asyncio.to_thread(start, "-m", "local", *options, env=environment)
     port = int(line.split("http://127.0.0.1:")[1].split()[0])
     client = await Client.connect(port)
     for number in range(CALLBACKS):
@@ -85,7 +91,8 @@ async def start_ours(sink: int, folder: Path) -> Engine:
         if status != 201:
             raise RuntimeError(f"the callback was not registered: {status} {said!r}")
     client.close()
-    return Engine("Ovenbridge", process, port, "/ffwebservices/api/v2/events")
+    name = "Ovenbridge" if workers == 1 else f"Ovenbridge x {workers}"
+    return Engine(name, process, port, "/ffwebservices/api/v2/events")
 
 
 async def start_yardstick(sink: int, folder: Path) -> Engine:
@@ -125,11 +132,11 @@ async def run_saturated(engine: Engine, sink: Client, events: int, first: int = 
                 raise RuntimeError(f"{engine.name} answered {status}: {said!r}")
 
     clients = [await Client.connect(engine.port) for _ in range(CONCURRENCY)]
-    cpu, began = cpu_seconds(engine.process.pid), time.time()
+    cpu, began = await _Cpu.now(engine, sink), time.time()
     await asyncio.gather(*(send(client) for client in clients))
     acknowledged = time.time() - began
     state = await wait_for(sink, events * CALLBACKS)
-    cpu = cpu_seconds(engine.process.pid) - cpu
+    cpu = (await _Cpu.now(engine, sink)).since(cpu)
     for client in clients:
         client.close()
     return _result(engine, took, acknowledged, state, began, cpu, events)
@@ -141,7 +148,7 @@ async def run_steady(engine: Engine, sink: Client, rate: float, seconds: float) 
     events = int(rate * seconds)
     clients = [await Client.connect(engine.port) for _ in range(CONCURRENCY)]
     took: list[float] = []
-    cpu, began = cpu_seconds(engine.process.pid), time.time()
+    cpu, began = await _Cpu.now(engine, sink), time.time()
     start_at = asyncio.get_running_loop().time()
 
     async def send(number: int) -> None:
@@ -160,7 +167,7 @@ async def run_steady(engine: Engine, sink: Client, rate: float, seconds: float) 
     await asyncio.gather(*tasks)
     acknowledged = time.time() - began
     state = await wait_for(sink, events * CALLBACKS)
-    cpu = cpu_seconds(engine.process.pid) - cpu
+    cpu = (await _Cpu.now(engine, sink)).since(cpu)
     for client in clients:
         client.close()
     return _result(engine, took, acknowledged, state, began, cpu, events)
@@ -181,13 +188,34 @@ async def wait_for(sink: Client, expected: int, patience: float = PATIENCE) -> d
     return {**state, **json.loads((await sink.ask("GET", "/_state"))[1]), "expected": expected}
 
 
+@dataclass(frozen=True)
+class _Cpu:
+    """Seconds of processor time."""
+
+    engine: tuple[float, ...]
+    ends: float
+
+    @classmethod
+    async def now(cls, engine: Engine, sink: Client) -> _Cpu:
+        """Used so far by each process of the engine, and by this one and the sink together."""
+        receiver = json.loads((await sink.ask("GET", "/_state"))[1])["cpu"]
+        own = os.times()
+        processes = await asyncio.to_thread(family, engine.process.pid)
+        return cls(tuple(cpu_seconds(pid) for pid in processes), receiver + own.user + own.system)
+
+    def since(self, before: _Cpu) -> _Cpu:
+        """What was used between the two."""
+        each = tuple(now - then for now, then in zip(self.engine, before.engine, strict=True))
+        return _Cpu(each, self.ends - before.ends)
+
+
 def _result(
     engine: Engine,
     took: list[float],
     acknowledged: float,
     state: dict[str, Any],
     began: float,
-    cpu: float,
+    cpu: _Cpu,
     events: int,
 ) -> Result:
     cuts = statistics.quantiles(took, n=100)
@@ -201,8 +229,9 @@ def _result(
         p99_ms=state.get("p99", 0) * 1000,
         missing=state["expected"] - state["unique"],
         duplicates=state["total"] - state["unique"],
-        cpu_ms=cpu / max(1, state["total"]) * 1000,
-        resident_mb=resident_mb(engine.process.pid),
+        cpu_ms=tuple(seconds / max(1, state["total"]) * 1000 for seconds in cpu.engine),
+        ends_ms=cpu.ends / max(1, state["total"]) * 1000,
+        resident_mb=sum(resident_mb(pid) for pid in family(engine.process.pid)),
     )
 
 
@@ -219,15 +248,20 @@ async def _once(starter: Starter, sink_port: int, sink: Client, events: int) -> 
             await asyncio.to_thread(engine.stop)
 
 
-async def compare(events: int = EVENTS, pairs: int = PAIRS) -> tuple[list[Result], list[Result]]:
-    """Yardstick and ours in turn, the yardstick first and last."""
+async def compare(
+    events: int = EVENTS, pairs: int = PAIRS, workers: Sequence[int] = WORKERS
+) -> tuple[list[Result], dict[int, list[Result]]]:
+    """Yardstick and ours in turn, the yardstick first and last; ours by the number of processes."""
     process, line = await asyncio.to_thread(start, "-m", "tests.benchmarks.sink")
     sink = await Client.connect(int(line))
-    yardsticks, ours = [], []
+    yardsticks: list[Result] = []
+    ours: dict[int, list[Result]] = {number: [] for number in workers}
     try:
         for _ in range(pairs):
-            yardsticks.append(await _once(start_yardstick, int(line), sink, events))
-            ours.append(await _once(start_ours, int(line), sink, events))
+            for number in workers:
+                yardsticks.append(await _once(start_yardstick, int(line), sink, events))
+                starter = partial(start_ours, workers=number)
+                ours[number].append(await _once(starter, int(line), sink, events))
         yardsticks.append(await _once(start_yardstick, int(line), sink, events))
     finally:
         sink.close()
@@ -259,7 +293,7 @@ async def steady(rate: float, seconds: float) -> list[Result]:
 
 HEAD = (
     f"{'':20}{'acks/s':>8}{'ack p50':>9}{'p99 ms':>8}{'deliv./s':>10}{'end p50':>9}{'p99 ms':>8}"
-    f"{'missing':>9}{'dupl.':>7}{'CPU ms/d':>10}{'MB':>6}"
+    f"{'missing':>9}{'dupl.':>7}{'MB':>6}  CPU ms/d (+ both ends)"
 )
 
 
@@ -268,26 +302,30 @@ def row(r: Result) -> str:
     return (
         f"{r.engine:20}{r.acks_per_second:>8,.0f}{r.ack_p50_ms:>9.1f}{r.ack_p99_ms:>8.1f}"
         f"{r.deliveries_per_second:>10,.0f}{r.p50_ms:>9.1f}{r.p99_ms:>8.1f}{r.missing:>9}{r.duplicates:>7}"
-        f"{r.cpu_ms:>10.2f}{r.resident_mb:>6.0f}"
+        f"{r.resident_mb:>6.0f}  {' + '.join(f'{each:.2f}' for each in r.cpu_ms)} (+ {r.ends_ms:.2f})"
     )
 
 
-async def report(events: int, pairs: int, steady_seconds: float) -> float:
-    """Print the table; the ratio."""
+async def report(events: int, pairs: int, steady_seconds: float, workers: Sequence[int]) -> None:
+    """Print the table."""
     print(f"Delivery: {events:,} events x {CALLBACKS} callbacks, {CONCURRENCY} connections, {os.cpu_count()} cores")
     print(HEAD)
-    yardsticks, ours = await compare(events, pairs)
-    for yardstick, own in zip(yardsticks, ours, strict=False):
+    yardsticks, ours = await compare(events, pairs, workers)
+    in_turn = [result for results in zip(*ours.values(), strict=True) for result in results]
+    for yardstick, own in zip(yardsticks, in_turn, strict=False):
         print(row(yardstick))
         print(row(own))
     print(row(yardsticks[-1]))
-    ratio = _median(ours) / _median(yardsticks)
-    print(f"  delivered: {ratio:.0%} of the yardstick's rate (medians; the mark is {MARK:.0%})")
+    for results in ours.values():
+        ratio = _median(results) / _median(yardsticks)
+        print(
+            f"  {results[0].engine}: {ratio:.0%} of the yardstick's delivered rate (medians; the mark is {MARK:.0%}),"
+            f" {_median(results) / _median(ours[workers[0]]):.2f} times that of {workers[0]} process(es)"
+        )
     if steady_seconds:
         print(f"At a steady {STEADY_RATE} events/s for {steady_seconds:.0f} s")
         for result in await steady(STEADY_RATE, steady_seconds):
             print(row(result))
-    return ratio
 
 
 def _median(results: list[Result]) -> float:
@@ -300,8 +338,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--steady", type=float, default=STEADY_SECONDS, metavar="SECONDS")
+    parser.add_argument("--workers", type=int, nargs="+", default=WORKERS, metavar="N", help="processes of ours")
     chosen = parser.parse_args(arguments)
-    run_loop(lambda: report(chosen.events, chosen.pairs, chosen.steady))
+    run_loop(lambda: report(chosen.events, chosen.pairs, chosen.steady, chosen.workers))
 
 
 if __name__ == "__main__":

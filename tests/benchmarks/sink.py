@@ -51,6 +51,7 @@ class Counter:
 
     def state(self) -> bytes:
         said: dict[str, float] = {"unique": len(self.seen), "total": self.total, "last": self.last}
+        said["cpu"] = time.process_time()
         if len(self.took) > 100:
             cuts = statistics.quantiles(self.took, n=100)
             said |= {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98], "max": max(self.took)}

@@ -11,7 +11,7 @@ from typing import cast
 
 import uvloop
 
-__all__ = ["ROOT", "Client", "Server", "cpu_seconds", "resident_mb", "run_loop", "start"]
+__all__ = ["ROOT", "Client", "Server", "cpu_seconds", "family", "resident_mb", "run_loop", "start"]
 
 ROOT = Path(__file__).resolve().parents[2]
 _TICKS = 100.0
@@ -115,6 +115,12 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process, all threads."""
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def family(pid: int) -> list[int]:
+    """A process and those that it started."""
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+    return [pid, *(int(child) for child in started.split())]
 
 
 def resident_mb(pid: int) -> float:
