@@ -12,6 +12,7 @@ from shared.callbacks.document import delivery_id
 from shared.callbacks.model import Callback
 from shared.callbacks.mqtt_target import MQTT_SCHEMES
 from shared.callbacks.sealed import Destination
+from shared.callbacks.signing import signature
 from shared.clock import Clock, iso, parse_iso
 from shared.errors import DeviceAuthenticationError
 from shared.metrics import DELIVERY_ATTEMPTS, DELIVERY_LAG, FIRST_ATTEMPT_WITHIN_SECONDS, in_time
@@ -97,6 +98,14 @@ class Attempts:
             "x-ovenbridge-attempt": str(number),
             **notification.headers,
         }
+        if destination.signing:
+            headers["webhook-signature"] = signature(
+                destination.signing,
+                headers["webhook-id"],
+                headers["webhook-timestamp"],
+                notification.body,
+                now.timestamp(),
+            )
         if (correlation := document.get("correlationId")) is not None:
             headers["x-correlation-id"] = correlation
         if trace is not None:

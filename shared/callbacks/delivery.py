@@ -172,7 +172,8 @@ class Deliveries:
     async def _try(self, callback: Callback, document: Document) -> Outcome:
         sealed = self._callbacks.sealed
         try:
-            destination = sealed.known(callback.id) or await sealed.destination(callback.id)
+            version = callback.sealed_version
+            destination = sealed.known(callback.id, version) or await sealed.destination(callback.id, version)
         except NotFound:
             return missing_destination(document, iso(self._clock.now()))
         outcome = await self._attempts.make(callback, destination, document)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from shared.callbacks.model import Callback, State
+from shared.callbacks.model import ANY, Callback, State
 from shared.errors import NotFound
 from shared.events import Event
 from shared.storage import DocumentStore, Query, every
@@ -67,7 +67,10 @@ class Directory:
 
     async def matching(self, event: Event) -> list[Callback]:
         """Who wants to be told; disabled ones too, for their notifications are kept."""
-        known = (await self._fresh()).by_type.get(event.type)
+        by_type = (await self._fresh()).by_type
+        known, of_any = by_type.get(event.type), by_type.get(ANY)
+        if of_any:
+            known = [*(known or ()), *of_any]
         return [callback for callback in known if callback.wants(event)] if known else []
 
     def known(self, callback_id: str) -> Callback | None:

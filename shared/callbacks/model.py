@@ -12,7 +12,10 @@ from shared.clock import iso, parse_iso
 from shared.events import Event
 from shared.events.catalogue import EXTERNAL, TEST
 
-__all__ = ["Callback", "Credentials", "NewCallback", "State", "vault_name"]
+__all__ = ["ANY", "Callback", "Credentials", "NewCallback", "State", "vault_name"]
+
+ANY = "*"
+"""In place of an event type: whatever happens."""
 
 DEFAULT_RETRIES = 360
 """Retries when the subscriber does not say: an hour at ten seconds, so that a receiver may be updated or restarted."""
@@ -70,6 +73,14 @@ class NewCallback:
     """The relay that brings them, for receivers on a plant's own network."""
     ca_certificate: str | None = field(default=None, repr=False)
     """PEM of a CA that the receiver's certificate comes from, beside the system's."""
+    severities: tuple[str, ...] = ()
+    """Only events of one of these; empty: all, also those that have none."""
+    sites: tuple[str, ...] = ()
+    """Only events of one of these plants; empty: all."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What the surface that makes it wants to know of it later. Nothing secret."""
+    signing_secret: str | None = field(default=None, repr=False)
+    """``whsec_...``: sign notifications as Standard Webhooks has it; ``None``: do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,14 @@ class Callback:
     """Of the PEM text of its own CA, so that the audit log tells which; the text lies with its address."""
     failing_since: datetime | None = None
     """Since when every attempt has failed, once that is more than bad luck; see ``standing.py``."""
+    severities: frozenset[str] = frozenset()
+    """Only events of one of these; empty: all."""
+    sites: frozenset[str] = frozenset()
+    """Only events of one of these plants; empty: all."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What the surface that made it keeps with it."""
+    sealed_version: int = 0
+    """Which version of what lies in the vault is the newest; grows when its secrets are changed."""
 
     def wants(self, event: Event) -> bool:
         """Does it want to be told of this event (whose type it is registered for)?
@@ -110,6 +129,10 @@ class Callback:
         by name, does it select: events of that name, and those without one.
         """
         if self.object_ids and event.object_id not in self.object_ids:
+            return False
+        if self.severities and event.severity not in self.severities:
+            return False
+        if self.sites and event.site not in self.sites:
             return False
         return self.event_name is None or event.type != EXTERNAL or event.name in (None, self.event_name)
 
@@ -139,6 +162,10 @@ class Callback:
             "authentication": self.authentication,
             "deliverVia": self.deliver_via,
             "caSha256": self.ca_sha256,
+            "severities": sorted(self.severities) or None,
+            "sites": sorted(self.sites) or None,
+            "about": dict(self.about) or None,
+            "sealedVersion": self.sealed_version or None,
         }
         for key, value in optional.items():
             if value is not None:
@@ -170,6 +197,10 @@ class Callback:
             deliver_via=document.get("deliverVia"),
             ca_sha256=document.get("caSha256"),
             failing_since=_time(document.get("failingSince")),
+            severities=frozenset(document.get("severities", ())),
+            sites=frozenset(document.get("sites", ())),
+            about=document.get("about", {}),
+            sealed_version=document.get("sealedVersion", 0),
         )
 
 

@@ -143,7 +143,9 @@ class Callbacks:
             after=_for_audit(callback),
         ):
             await self._store.create(CONTAINER, {**callback.to_document(), "state": State.PREPARING.value})
-            await self.sealed.seal(callback.id, wanted.url, wanted.credentials, wanted.ca_certificate)
+            await self.sealed.seal(
+                callback.id, wanted.url, wanted.credentials, wanted.ca_certificate, wanted.signing_secret
+            )
             await self._set_state(callback.id, State.PREPARING, State.ACTIVE)
         return callback
 
@@ -297,6 +299,9 @@ class Callbacks:
             ca_sha256=sha256(wanted.ca_certificate.encode()).hexdigest() if wanted.ca_certificate else None,
             state=State.ACTIVE,
             created_at=self._clock.now(),
+            severities=frozenset(wanted.severities),
+            sites=frozenset(wanted.sites),
+            about=dict(wanted.about),
         )
 
 

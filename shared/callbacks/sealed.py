@@ -10,6 +10,7 @@ from typing import Any
 
 from shared import json_text
 from shared.callbacks.model import Credentials, vault_name
+from shared.callbacks.signing import SigningSecret
 from shared.secrets import Vault
 
 __all__ = ["Destination", "Sealed"]
@@ -26,6 +27,9 @@ class Destination:
     """May carry ``user:password@``, as the subscriber wrote it; the HTTP client makes Basic authentication of it."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca_pem: str | None = field(default=None, repr=False)
+    signing: tuple[SigningSecret, ...] = field(default=(), repr=False)
+    """Secrets that notifications are signed with, newest first; empty: they are not signed."""
+    version: int = 0
 
 
 class Sealed:
@@ -36,28 +40,45 @@ class Sealed:
         self._cached: dict[str, tuple[float, Destination]] = {}
 
     async def seal(
-        self, callback_id: str, url: str, credentials: Credentials, ca_certificate: str | None = None
+        self,
+        callback_id: str,
+        url: str,
+        credentials: Credentials,
+        ca_certificate: str | None = None,
+        signing_secret: str | None = None,
     ) -> None:
         """Keep it; durable when it returns."""
-        said: dict[str, Any] = {"url": url, "headers": _headers(credentials)}
-        if ca_certificate is not None:
-            said["ca"] = ca_certificate
+        signing = () if signing_secret is None else (SigningSecret(signing_secret),)
+        await self.keep(callback_id, Destination(url, _headers(credentials), ca_certificate, signing))
+
+    async def keep(self, callback_id: str, destination: Destination) -> None:
+        """The same, of a destination as it is to be."""
+        said: dict[str, Any] = {"url": destination.url, "headers": dict(destination.headers)}
+        if destination.ca_pem is not None:
+            said["ca"] = destination.ca_pem
+        if destination.signing:
+            said["signing"] = [one.stored() for one in destination.signing]
+        if destination.version:
+            said["version"] = destination.version
         await self._vault.set(vault_name(callback_id), json_text.dump(said).decode())
         self._cached.pop(callback_id, None)
 
-    def known(self, callback_id: str) -> Destination | None:
-        """The destination, if it was read not long ago."""
+    def known(self, callback_id: str, version: int = 0) -> Destination | None:
+        """The destination, if it was read not long ago and is at least of this version."""
         cached = self._cached.get(callback_id)
-        return cached[1] if cached is not None and time.monotonic() < cached[0] else None
+        if cached is None or time.monotonic() >= cached[0] or cached[1].version < version:
+            return None
+        return cached[1]
 
-    async def destination(self, callback_id: str) -> Destination:
+    async def destination(self, callback_id: str, version: int = 0) -> Destination:
         """Raises ``NotFound``, ``Unavailable``."""
-        known = self.known(callback_id)
+        known = self.known(callback_id, version)
         if known is not None:
             return known
         secret = await self._vault.get(vault_name(callback_id))
         said = json_text.load(secret.value)
-        destination = Destination(said["url"], said["headers"], said.get("ca"))
+        signing = tuple(SigningSecret.of(one) for one in said.get("signing", ()))
+        destination = Destination(said["url"], said["headers"], said.get("ca"), signing, said.get("version", 0))
         if len(self._cached) >= MAX_CACHED:
             self._cached.clear()
         self._cached[callback_id] = (time.monotonic() + CACHE_SECONDS, destination)
