@@ -39,7 +39,9 @@ MAX_HOOK_BYTES = 262_144
 @endpoint(None, max_body_bytes=MAX_HOOK_BYTES)
 async def receive_hook(call: Call) -> Answer:
     """Take a message: 202 when it is stored, 200 when it was there already."""
-    accepted = await call.services.hooks.receive(call.route["source"], call.route["token"], call.raw, call.headers)
+    accepted = await call.services.hooks.receive(
+        call.route["source"], call.route["token"], call.raw, call.headers, call.query
+    )
     status = "duplicate" if accepted.duplicate else "accepted"
     return Answer({"status": status, "id": accepted.id}, 200 if accepted.duplicate else 202)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from shared.inbox.kinds import Kind, Kinds
     from shared.platforms.connections import Platform, PlatformConnections
+    from shared.platforms.operations1.services import Operations1
     from shared.services import Services
     from shared.work.sessions import RecordSubscriber
 
@@ -32,8 +33,20 @@ class Platforms:
         from shared.inbox.kinds import Kinds
 
         return Kinds(
-            {"generic": self._generic, "force_bridge": self._force_bridge, "force_bridge_mqtt": self._force_bridge_mqtt}
+            {
+                "generic": self._generic,
+                "force_bridge": self._force_bridge,
+                "force_bridge_mqtt": self._force_bridge_mqtt,
+                "operations1": lambda: self.operations1.webhooks,
+            }
         )
+
+    @cached_property
+    def operations1(self) -> Operations1:
+        """Work instructions."""
+        from shared.platforms.operations1.services import Operations1
+
+        return Operations1(self._house)
 
     def _generic(self) -> Kind:
         from shared.inbox.generic import GenericKind

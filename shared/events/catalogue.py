@@ -28,12 +28,17 @@ __all__ = [
     "RELAY_CERTIFICATE_EXPIRING",
     "RELAY_READINGS_DROPPED",
     "RELAY_SILENT",
+    "REPORT_COMPLETED",
     "SESSION_RECORDED",
     "TASK_ASSIGNED",
     "TASK_CREATED",
     "TASK_STATUS_CHANGED",
     "TEST",
     "TICKET_REQUESTED",
+    "VALUE_ENTERED",
+    "WORK_ORDER",
+    "WORK_ORDER_COMPLETED",
+    "WORK_ORDER_UPDATED",
     "EventType",
 ]
 
@@ -41,6 +46,8 @@ MACHINE = "MACHINE"
 """Object type of everything that is about one machine; the object id is its equipment id."""
 RELAY = "RELAY"
 """Object type of what is about a relay; the object id is the relay's."""
+WORK_ORDER = "WORK_ORDER"
+"""Object type of what is about an order of a work-instruction platform; the object id is its work order id."""
 NONE = "NONE"
 """Object type of what is about nothing in particular."""
 
@@ -63,6 +70,10 @@ BATCH_STARTED = "BATCH_STARTED"
 BATCH_COMPLETED = "BATCH_COMPLETED"
 SESSION_RECORDED = "SESSION_RECORDED"
 CALL_RECORDED = "CALL_RECORDED"
+WORK_ORDER_COMPLETED = "WORK_ORDER_COMPLETED"
+WORK_ORDER_UPDATED = "WORK_ORDER_UPDATED"
+REPORT_COMPLETED = "REPORT_COMPLETED"
+VALUE_ENTERED = "VALUE_ENTERED"
 EXTERNAL = "EXTERNAL"
 TEST = "TEST"
 
@@ -147,6 +158,21 @@ _BATCH_FIELDS = {
     "work_order_id": "the work order it belongs to; null if none was named",
     "source": "api (a person or system opened it) or rational (imported from ConnectedCooking)",
     "url": "where the batch can be read",
+}
+
+_ORDER_FIELDS = {
+    "source": "the hook source that it came in by",
+    "realm": "what its platform calls such a message",
+    "work_order_id": "how other systems know the order: its custom id, else its own; null where there is no order",
+    "order_id": "its id on the platform; null where there is no order",
+    "custom_order_id": "its id in the customer's own system; null if it has none",
+    "report_id": "the report it is about; null where it is about an order as a whole",
+    "name": "of the order or report; null if nobody gave one",
+    "state": "the platform's own word; null if it told none",
+    "assignee": "who had it; null: nobody, or not told",
+    "report_ids": "all reports of the order, parted by commas; null if not told",
+    "received_at": "when it came in; the platform tells no time of its own",
+    "inbox_id": "the message as it came: GET /api/v1/inbox/{inbox_id}",
 }
 
 _RECORD_FIELDS = {
@@ -309,6 +335,38 @@ CATALOGUE: Mapping[str, EventType] = {
                 "certificate": "https (what pages on site see) or opc_ua (what OPC UA servers see)",
                 "expires_at": "when it ends",
                 "days_left": "whole days until then; negative: it has ended",
+            },
+        ),
+        EventType(
+            WORK_ORDER_COMPLETED, "An order of a work-instruction platform was completed.", WORK_ORDER, _ORDER_FIELDS
+        ),
+        EventType(
+            WORK_ORDER_UPDATED,
+            "An order of a work-instruction platform, or its task, changed.",
+            WORK_ORDER,
+            _ORDER_FIELDS,
+        ),
+        EventType(REPORT_COMPLETED, "A worker completed a report (a checklist).", WORK_ORDER, _ORDER_FIELDS),
+        EventType(
+            VALUE_ENTERED,
+            "A worker entered a value that is compared with a machine's own.",
+            data={
+                "source": "the hook source that it came in by",
+                "realm": "what its platform calls such a message",
+                "tag": "the name of the interaction's tag",
+                "value": "what was entered",
+                "equipment_id": "the machine it is compared with",
+                "equipment_name": "the machine's name, for people; null if it is not registered",
+                "signal": "the machine's signal",
+                "machine_value": "what the machine said; null if it had no usable value",
+                "unit": "of both values; empty if they have none",
+                "agrees": "whether they agree; null: nobody can judge",
+                "reason": "why nobody can judge; null if it was judged",
+                "alert_id": "the alert that is open, or was ended, because of it; null: none",
+                "work_order_id": "the work order; null where there is none",
+                "report_id": "the report; null if not told",
+                "received_at": "when it came in; the platform tells no time of its own",
+                "inbox_id": "the message as it came: GET /api/v1/inbox/{inbox_id}",
             },
         ),
         EventType(EXTERNAL, "Somebody outside told of something by the events API.", object_type=NONE),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shared.clock import Clock
 from shared.errors import NotFound, Unauthorized
-from shared.inbox.kinds import Kinds
+from shared.inbox.kinds import Kinds, LooksAtQuery
 from shared.inbox.service import Accepted, Inbox
 from shared.inbox.sources import HookSources
 from shared.metrics import WEBHOOK_REJECTED
@@ -30,7 +30,14 @@ class Hooks:
     kinds: Kinds
     clock: Clock
 
-    async def receive(self, source_id: str, token: str, raw: bytes, headers: Mapping[str, str]) -> Accepted:
+    async def receive(
+        self,
+        source_id: str,
+        token: str,
+        raw: bytes,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+    ) -> Accepted:
         """Take one message; durable when it returns.
 
         Raises:
@@ -42,7 +49,11 @@ class Hooks:
             WEBHOOK_REJECTED.record(1, reason="address")
             raise NotFound("There is nothing here. Check the address: it is shown once, when a hook source is created.")
         keys = await self.sources.keys(source)
-        seen = self.kinds.get(source.kind).look(source, keys, raw, headers, self.clock.now())
+        kind, now = self.kinds.get(source.kind), self.clock.now()
+        if query and isinstance(kind, LooksAtQuery):
+            seen = kind.look_with_query(source, keys, raw, headers, query, now)
+        else:
+            seen = kind.look(source, keys, raw, headers, now)
         accepted = await self.inbox.accept(
             source.id,
             raw,

@@ -11,15 +11,15 @@ import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, Unavailable
 from shared.inbox.model import InboundMessage, Verdict
 
 if TYPE_CHECKING:
     from shared.inbox.source import HookSource
 
-__all__ = ["Kind", "Kinds", "Look", "SourceKeys", "body_key", "signed_in"]
+__all__ = ["Kind", "Kinds", "Look", "LooksAtQuery", "NotNow", "SourceKeys", "body_key", "signed_in"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,6 +50,11 @@ class Look:
     work_order_id: str | None = None
 
 
+class NotNow(Unavailable):
+    """What a message needs is away for longer than a queue tries: it waits in the inbox, and is handled again after
+    growing pauses, for two days. The sentence says what it waits for."""
+
+
 class Kind(Protocol):
     """One kind of sender."""
 
@@ -68,11 +73,30 @@ class Kind(Protocol):
 
     async def handle(self, source: HookSource, message: InboundMessage) -> Mapping[str, Any]:
         """Give it its effect, idempotently by ``(message.id, message.replays)``; answers what was done, for people.
+        A ``work_order_id`` or ``equipment_id`` in it is what the message is found by from then on.
 
         Raises:
             InvalidInput: the message cannot have an effect, now or ever.
+            NotNow: what it needs is away for longer; it waits.
             OvenbridgeError: not now; it is tried again.
         """
+        ...
+
+
+@runtime_checkable
+class LooksAtQuery(Protocol):
+    """A kind whose senders can show a secret in the address alone. The query is kept nowhere."""
+
+    def look_with_query(
+        self,
+        source: HookSource,
+        keys: SourceKeys,
+        raw: bytes,
+        headers: Mapping[str, str],
+        query: Mapping[str, str],
+        now: datetime,
+    ) -> Look:
+        """As ``Kind.look``."""
         ...
 
 

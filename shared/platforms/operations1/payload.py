@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from shared.errors import InvalidInput
 
-__all__ = ["Asked", "read_payload"]
+__all__ = ["Asked", "objects", "read_payload"]
 
 MAX_TAGS = 1_000
 MAX_NAME = 200
@@ -64,7 +64,7 @@ def read_payload(payload: Any) -> Asked:
 
 
 def _tag_names(payload: dict[str, Any]) -> Iterator[str]:
-    for node in _objects(payload):
+    for node in objects(payload):
         tags = node.get("interactionTags")
         if not isinstance(tags, list):
             continue
@@ -75,7 +75,7 @@ def _tag_names(payload: dict[str, Any]) -> Iterator[str]:
                     yield name
 
 
-def _objects(payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def objects(payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every object in the tree, from the top down; without recursion, because a report may be large."""
     level: list[Any] = [payload]
     while level:
