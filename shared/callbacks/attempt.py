@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from shared.callbacks.carrying import Carrier, NotCarried, Parcel, Reply, Via
@@ -27,8 +27,7 @@ SHOWN_CHARACTERS = 500
 """So much of an answer is kept for people."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(NamedTuple):
     """What a receiver gets: a body, and headers of its dialect."""
 
     body: bytes
@@ -39,8 +38,7 @@ Dialect = Callable[[Callback, Mapping[str, Any], str], Notification]
 """Writes a notification: the callback, the event's stored form, how callers reach us."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a try went."""
 
     confirmed: bool

@@ -7,8 +7,7 @@ connects.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared.callbacks.mqtt_target import is_mqtt, mqtt_target
 from shared.errors import DeviceError, InvalidInput, OvenbridgeError
@@ -34,21 +33,22 @@ class NotCarried(OvenbridgeError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """A notification, ready to leave. What is secret of it never shows itself."""
 
-    url: str = field(repr=False)
+    url: str
     """As the subscriber wrote it, perhaps with ``user:password@``."""
-    headers: Mapping[str, str] = field(repr=False)
-    content: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    content: bytes
     timeout_seconds: float
-    ca_pem: str | None = field(default=None, repr=False)
+    ca_pem: str | None = None
     """A CA that is believed beside the system's."""
 
+    def __repr__(self) -> str:
+        return f"Parcel(timeout_seconds={self.timeout_seconds})"
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+
+class Reply(NamedTuple):
     """What the receiver said."""
 
     status: int | None

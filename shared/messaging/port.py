@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared.errors import InvalidInput
 
@@ -42,8 +42,7 @@ def check_outgoing(message: Outgoing) -> None:
         raise InvalidInput(f"A message id is a text of 1 to {MAX_ID} characters.", field="message_id")
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A message under lock."""
 
     body: bytes

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["OutgoingAnswer", "unpacked"]
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingAnswer:
+class OutgoingAnswer(NamedTuple):
     """What came back."""
 
     status: int

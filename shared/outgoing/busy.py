@@ -114,16 +114,15 @@ class BusyTargets:
         else:
             await origin.room.acquire()  # at once
         try:
-            left = timedelta(seconds=max(0.001, timeout_seconds - (time.perf_counter() - started)))
             # A request can be sent once, and is therefore made anew for a second time.
             try:
-                request = way.client.request(method, url).headers(headers).body_bytes(content).timeout(left)
-                response, body = await _sent(request, max_answer_bytes)
+                request = way.client.request(method, url).headers(headers).body_bytes(content)
+                response, body = await _sent(_within(request, timeout_seconds, started), max_answer_bytes)
             except PyreqwestError as err:
                 if not _died_in_sending(err) or time.monotonic() - origin.answered > KEEP_ALIVE_SECONDS:
                     raise
-                request = way.client.request(method, url).headers(headers).body_bytes(content).timeout(left)
-                response, body = await _sent(request, max_answer_bytes)
+                request = way.client.request(method, url).headers(headers).body_bytes(content)
+                response, body = await _sent(_within(request, timeout_seconds, started), max_answer_bytes)
         except (PyreqwestError, ValueError) as err:  # ValueError: a header with a line break
             raise _explained(err, where, timeout_seconds) from err
         finally:
@@ -178,6 +177,7 @@ def _client(target: Target, address: str, timeout_seconds: float) -> Client:
     """Nothing is followed, unpacked, added or taken from the environment."""
     builder = ClientBuilder().http1_only().follow_redirects(False).referer(False).no_proxy()
     builder = builder.gzip(False).deflate(False).brotli(False).zstd(False)
+    builder = builder.timeout(timedelta(seconds=timeout_seconds))
     builder = builder.connect_timeout(timedelta(seconds=timeout_seconds * CONNECT_SHARE))
     builder = builder.pool_idle_timeout(timedelta(seconds=KEEP_ALIVE_SECONDS))
     if address:
@@ -196,6 +196,12 @@ def _as_written(target: Target) -> Url | None:
     except ValueError:
         return None
     return url if str(url) == written else None
+
+
+def _within(request: RequestBuilder, seconds: float, started: float) -> RequestBuilder:
+    """The client's own limit does, unless time was lost before the request was made."""
+    lost = time.perf_counter() - started
+    return request if lost < seconds / 100 else request.timeout(timedelta(seconds=max(0.001, seconds - lost)))
 
 
 async def _sent(request: RequestBuilder, most: int) -> tuple[Response, bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from shared.storage.query import Bucket, BucketQuery, Query
 
@@ -36,8 +36,7 @@ PartitionKey = tuple[str, ...]
 """The values of the partition key, in the order of the topology. A query may give a prefix of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A document as it stands in the store. Treat ``document`` as read-only: it may be shared."""
 
     document: Document
@@ -53,8 +52,7 @@ class Page:
     """Give it to the next query; ``None``: that was all."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetPath:
+class SetPath(NamedTuple):
     """Set a property (created if absent). ``path`` is dotted; its parents must exist."""
 
     path: str
