@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from shared.connectors.opc_ua_memory import OpcUaMemory
 from shared.connectors.opc_ua_plan import NodeSignal
 from shared.connectors.opc_ua_session import Door
 from shared.connectors.opc_ua_status import GONE, reason_of
-from shared.connectors.values import bad, is_temperature, value_of
+from shared.connectors.values import bad, is_temperature, reader
 from shared.errors import DeviceProtocolError
 from shared.signals import WELL_KNOWN_SIGNALS, Quality, SignalValue
 
@@ -56,9 +56,9 @@ async def read_signals(
 ) -> Read:
     """Every signal in one request, together with the server's namespaces, which decide what the ids mean."""
     if door.known is not None and door.known[0] is signals:
-        _, known, ids = door.known
+        _, known, ids, readers = door.known
         answers = await read_all(door, [one for one in ids if one is not None])
-        return _told(signals, ids, answers, known, temperature_unit)
+        return _told(signals, ids, answers, known, readers)
     before = memory.namespaces.get(url)
     known = before or memory.keep(memory.namespaces, url, await read_namespaces(door))
     ids = [node_id(signal.node, known) for signal in signals]
@@ -70,8 +70,9 @@ async def read_signals(
         known = found
         ids = [node_id(signal.node, known) for signal in signals]
         answers = await read_all(door, [one for one in ids if one is not None])
-    door.known = signals, known, ids
-    return _told(signals, ids, answers, known, temperature_unit)
+    readers = [reader(signal.key, signal.spec, temperature_unit=temperature_unit) for signal in signals]
+    door.known = signals, known, ids, readers
+    return _told(signals, ids, answers, known, readers)
 
 
 def _told(
@@ -79,19 +80,19 @@ def _told(
     ids: Sequence[ua.NodeId | None],
     answers: Sequence[ua.DataValue],
     known: Sequence[str],
-    temperature_unit: str,
+    readers: Sequence[Callable[[Any], SignalValue]],
 ) -> Read:
     remaining = iter(answers)
     values: dict[str, SignalValue] = {}
     gone = 0
-    for signal, one in zip(signals, ids, strict=True):
+    for signal, one, read in zip(signals, ids, readers, strict=True):
         if one is None:
             gone += 1
             values[signal.key] = bad(_no_namespace(signal.node, known), _unit(signal))
             continue
         answer = next(remaining)
         gone += status_name(answer) in GONE
-        values[signal.key] = _signal(signal, answer, temperature_unit)
+        values[signal.key] = _signal(signal, answer, read)
     return Read(values, gone == len(signals))
 
 
@@ -186,17 +187,20 @@ def _simple(value: Any) -> Any:
     return {"type": type(value).__name__}
 
 
-def _signal(signal: NodeSignal, answer: ua.DataValue, temperature_unit: str) -> SignalValue:
+def _signal(signal: NodeSignal, answer: ua.DataValue, read: Callable[[Any], SignalValue]) -> SignalValue:
     name = status_name(answer)
     if name.startswith("Bad"):
         return bad(reason_of(name), _unit(signal))
-    found = value_of(signal.key, plain(answer.Value), signal.spec, temperature_unit=temperature_unit)
+    found = read(plain(answer.Value))
     if name.startswith("Uncertain") and found.quality is Quality.GOOD:
         found = replace(found, quality=Quality.UNCERTAIN, reason=reason_of(name))
     moment = answer.SourceTimestamp
     if moment is not None and moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return replace(found, source_time=moment if moment is not None and moment > OLDEST else None)
+    if moment is None or moment <= OLDEST:
+        return found
+    # In full: replace() takes three times as long, and there are hundreds of values a second.
+    return SignalValue(found.value, found.quality, found.reason, found.unit, found.raw, found.raw_unit, moment)
 
 
 def _unit(signal: NodeSignal) -> str:

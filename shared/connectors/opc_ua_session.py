@@ -26,6 +26,8 @@ from asyncua.crypto import security_policies
 from asyncua.crypto.security_policies import SecurityPolicy
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
+from shared.signals import SignalValue
+
 __all__ = ["POLICIES", "Door", "NotOpcUa", "bounded"]
 
 logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)  # it logs every refusal as an error; we say it in words
@@ -48,6 +50,7 @@ _MESSAGE_TYPES = (b"ACK", b"ERR", b"OPN", b"MSG", b"CLO", b"RHE")
 """What a message of the protocol begins with (OPC 10000-6 section 7.1.2.2)."""
 
 R = TypeVar("R")
+Known = tuple[object, tuple[str, ...], list[ua.NodeId | None], list[Callable[[Any], SignalValue]]]
 
 _left_behind: set[asyncio.Task[Any]] = set()
 """The loop itself holds tasks only weakly."""
@@ -117,9 +120,9 @@ class Door(Client):
         self.product_uri = "urn:ovenbridge"
         self.stage = "connect"
         """How far it came, for the sentence about a failure."""
-        self.known: tuple[object, tuple[str, ...], list[ua.NodeId | None]] | None = None
-        """What was read before in this session: the signals, the namespaces, the nodes' ids. A server keeps the indexes
-        of its namespaces for as long as a session lasts (OPC 10000-3 section 8.2.2)."""
+        self.known: Known | None = None
+        """What was read before in this session: the signals, the namespaces, ids and readers of the nodes. A server keeps
+        the indexes of its namespaces while a session lasts: they count from the session's beginning."""
 
     @property
     def failure(self) -> Exception | None:
