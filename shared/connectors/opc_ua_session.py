@@ -121,8 +121,8 @@ class Door(Client):
         self.stage = "connect"
         """How far it came, for the sentence about a failure."""
         self.known: Known | None = None
-        """What was read before in this session: the signals, the namespaces, ids and readers of the nodes. A server keeps
-        the indexes of its namespaces while a session lasts: they count from the session's beginning."""
+        """What was read before in this session: the signals, the namespaces, ids and readers of the nodes. A server
+        keeps the indexes of its namespaces while a session lasts."""
 
     @property
     def failure(self) -> Exception | None:
