@@ -19,6 +19,7 @@ from shared.equipment.model import Equipment
 from shared.errors import NotFound, Unavailable
 from shared.ids import digest_id
 from shared.platforms.operations1.comparing import Comparison, compare
+from shared.platforms.operations1.entered import as_number
 from shared.platforms.operations1.happenings import MAX_TRIES, Happenings, Said, noted
 from shared.platforms.operations1.judgement import CLOCK_SKEW_SECONDS, judge
 from shared.platforms.operations1.profile import TagSource
@@ -158,11 +159,11 @@ class ValuesTold:
 
     def _noted(self, told: list[dict[str, Any]], message: ValueMessage, value: Value) -> tuple[Any, Said]:
         if message.replayed and not any(one["by"] == message.key for one in told):
-            new = {"content": value, "digest": "", "versions": [message.version], "by": message.key}
+            new = {"content": _plain(value), "digest": "", "versions": [message.version], "by": message.key}
             return [*told, {**new, "at": iso(message.received_at)}][-10:], "new"
         return noted(
             told,
-            content=value,
+            content=_plain(value),
             digest="",
             version=message.version,
             key=message.key,
@@ -243,6 +244,12 @@ def _reported(message: ValueMessage, one: JudgedValue, found: Comparison, machin
         unit=found.unit or None,
         anew=True,
     )
+
+
+def _plain(value: Value) -> Value:
+    """The same for "87,5" and 87.5: another version may write it otherwise."""
+    number = as_number(value)
+    return number if number is not None else value
 
 
 def _shown(value: Value) -> str:

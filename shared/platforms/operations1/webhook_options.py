@@ -91,8 +91,8 @@ class WebhookOptions(BaseModel):
         default_factory=lambda: dict(KNOWN_REALMS),
         max_length=50,
         description="What the messages of a realm are about. Only `order.complete` is published; the realms of all "
-        "other webhooks are unverified: look at the `event` of what came into the inbox, and name them here. Messages of "
-        "any other realm are kept, and have no effect.",
+        "other webhooks are unverified: look at the `event` of what came into the inbox, and name them here. Messages "
+        "of any other realm are kept, and have no effect.",
     )
     work_order: Literal["custom_order_id", "order_id"] = Field(
         "custom_order_id", description="Which id other systems know the order by; where there is none, its own."
