@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from shared.inbox.kinds import Kind, Kinds
     from shared.platforms.connections import Platform, PlatformConnections
+    from shared.platforms.innius.services import Innius
     from shared.platforms.operations1.services import Operations1
     from shared.services import Services
     from shared.work.sessions import RecordSubscriber
@@ -38,6 +39,7 @@ class Platforms:
                 "force_bridge": self._force_bridge,
                 "force_bridge_mqtt": self._force_bridge_mqtt,
                 "operations1": lambda: self.operations1.webhooks,
+                "innius": lambda: self.innius.kind,
             }
         )
 
@@ -47,6 +49,13 @@ class Platforms:
         from shared.platforms.operations1.services import Operations1
 
         return Operations1(self._house)
+
+    @cached_property
+    def innius(self) -> Innius:
+        """States of machines and sensors, and tasks, both ways."""
+        from shared.platforms.innius.services import Innius
+
+        return Innius(self._house)
 
     def _generic(self) -> Kind:
         from shared.inbox.generic import GenericKind

@@ -1,0 +1,1 @@
+"""innius: its webhooks taken in, and webhooks like its own given out."""
