@@ -112,6 +112,17 @@ class Backends:
         return BlobFiles(self.settings.data_dir / "audit-anchors")
 
     @cached_property
+    def capture_blobs(self) -> BlobStore:
+        """Where photos and films of sessions are kept."""
+        if self.settings.azure.anchors.wanted:
+            from shared.blobs.blob_storage import BlobStorage
+
+            return BlobStorage(self.settings.azure.anchors, self.identity, container="session-captures")
+        from shared.blobs.files import BlobFiles
+
+        return BlobFiles(self.settings.data_dir / "session-captures")
+
+    @cached_property
     def targets(self) -> TargetPolicy:
         """Which addresses we connect to."""
         from shared.outgoing.targets import TargetPolicy

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shared.platforms.connections import Platform, PlatformConnections
     from shared.platforms.innius.services import Innius
     from shared.platforms.operations1.services import Operations1
+    from shared.platforms.scope_ar.services import ScopeArRoom
     from shared.services import Services
     from shared.work.sessions import RecordSubscriber
 
@@ -40,6 +41,7 @@ class Platforms:
                 "force_bridge_mqtt": self._force_bridge_mqtt,
                 "operations1": lambda: self.operations1.webhooks,
                 "innius": lambda: self.innius.kind,
+                "scope_ar": lambda: self.scope_ar.kind,
             }
         )
 
@@ -56,6 +58,13 @@ class Platforms:
         from shared.platforms.innius.services import Innius
 
         return Innius(self._house)
+
+    @cached_property
+    def scope_ar(self) -> ScopeArRoom:
+        """Sessions and calls of WorkLink."""
+        from shared.platforms.scope_ar.services import ScopeArRoom
+
+        return ScopeArRoom(self._house)
 
     def _generic(self) -> Kind:
         from shared.inbox.generic import GenericKind
@@ -84,7 +93,7 @@ class Platforms:
 
     def _apis(self) -> dict[str, Callable[[], Platform]]:
         """The platforms that can be connected to, by name."""
-        return {}
+        return {"scope_ar": lambda: self.scope_ar.platform}
 
     # Recording ---------------------------------------------------------------------------------------------------
 

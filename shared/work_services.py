@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from shared.services import Services
     from shared.work.batches_import import BatchImport
+    from shared.work.captures import Captures
     from shared.work.sessions import Sessions
 
 __all__ = ["Work"]
@@ -36,6 +37,14 @@ class Work:
             base_url=house.settings.base_url,
             subscribers=lambda: (notes, *house.platforms.on_session),
         )
+
+    @cached_property
+    def captures(self) -> Captures:
+        """Copies of what was made during sessions."""
+        from shared.work.captures import Captures
+
+        house = self._house
+        return Captures(self.sessions, lambda: house.capture_blobs, house.http, house.clock)
 
     @cached_property
     def batch_import(self) -> BatchImport:

@@ -10,7 +10,7 @@ from typing import Any
 from shared import json_text
 from shared.clock import Clock, iso, parse_iso
 from shared.errors import InvalidInput, NotFound, OvenbridgeError, PreconditionFailed
-from shared.inbox.kinds import Kinds
+from shared.inbox.kinds import Kinds, NotNow
 from shared.inbox.model import InboundMessage, partition_of
 from shared.inbox.service import CONTAINER, QUEUE, Inbox
 from shared.inbox.sources import HookSources
@@ -27,6 +27,8 @@ OVERDUE = timedelta(seconds=60)
 """So long after it was queued a message that has no effect yet is queued again; each time twice as long."""
 LONGEST_PAUSE = timedelta(hours=1)
 SWEPT_AT_ONCE = 500
+PATIENCE = timedelta(days=2)
+"""So long after it came in a message may wait for what it needs."""
 _WAITING = ("status", "sends", "sentAt", "correlationId", "traceparent")
 
 
@@ -84,6 +86,11 @@ class InboundWork:
             effect = await self._kinds.get(source.kind).handle(source, message)
         except (InvalidInput, NotFound) as error:
             await self._settle(message, "failed", reason=error.detail)
+        except NotNow as error:
+            if self._clock.now() - message.received_at >= PATIENCE:
+                await self._settle(message, "failed", reason=error.detail)
+            else:
+                await self._put_off(message, error.detail)
         except Exception as error:
             # Whatever it was: after the last try the message must say so, and the queue must hear of it.
             if last_try:
@@ -92,6 +99,20 @@ class InboundWork:
             raise
         else:
             await self._settle(message, "handled", effect=effect)
+
+    async def _put_off(self, message: InboundMessage, reason: str) -> None:
+        """Leave it to the sweeper. People see what it waits for."""
+        log.warning("The inbox message %s waits: %s", message.id, reason)
+        try:
+            await self._store.patch(
+                CONTAINER,
+                partition_of(message.id),
+                message.id,
+                [SetPath("reason", reason)],
+                when={"status": "received"},
+            )
+        except PreconditionFailed:
+            log.info("The inbox message %s was settled by somebody else", message.id)
 
     async def _settle(
         self,
@@ -109,6 +130,13 @@ class InboundWork:
             SetPath("reason", reason),
             SetPath("effect", effect),
         ]
+        for path, name, known in (
+            ("workOrderId", "work_order_id", message.work_order_id),
+            ("equipmentId", "equipment_id", message.equipment_id),
+        ):
+            # Some senders only point at what they tell of: what it is about is known now.
+            if known is None and effect is not None and isinstance(effect.get(name), str):
+                changes.append(SetPath(path, effect[name]))
         when = {"status": "received", "replays": message.replays} if message.replays else {"status": "received"}
         try:
             await self._store.patch(CONTAINER, partition_of(message.id), message.id, changes, when=when)

@@ -184,6 +184,11 @@ class Sessions:
             )
         return found
 
+    async def find(self, record_id: str) -> Document | None:
+        """One record; ``None``: there is none."""
+        found = await self._read(record_id)
+        return None if found is None else found.document
+
     async def list(self, asked: RecordQuestion, *, limit: int = 100, continuation: str | None = None) -> RecordPage:
         """Records, newest first. Raises ``InvalidInput`` for a continuation that is not ours."""
         until = self._clock.now() + CLOCKS_DIFFER
