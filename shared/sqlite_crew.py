@@ -1,10 +1,10 @@
 """Several processes over one SQLite file: whose turn it is to write, and what the others have changed.
 
 A write transaction is a *turn*: a kernel lock that goes on to who waits as soon as it is let go, also when its holder
-is killed, where SQLite's own waiting is a sleep that grows. Every process counts its changes per *area* (a container)
-in memory that all of them map; what another process changed is then known without asking the disk. Counts are raised
-within the turn, after the commit and before anybody is told of it: whoever holds the turn sees them exactly, and
-everybody else never too late for what was acknowledged.
+is killed, where SQLite's own waiting is a sleep that grows. Every process counts its changes in memory that all of them
+map, by a number made of what was changed; whether another process changed it is then known without asking the disk.
+Counts are raised within the turn, after the commit and before anybody is told of it: whoever holds the turn sees them
+exactly, and everybody else never too late for what was acknowledged.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from pathlib import Path
 
 from shared.errors import BrokenSettings
 
-__all__ = ["AREAS", "MOST_WORKERS", "Crew"]
+__all__ = ["AREAS", "MOST_WORKERS", "SIGNALS", "Crew"]
 
 MOST_WORKERS = 16
-AREAS = 64
-"""Counters per process: one for each container, raised with every change, and as many that are raised by hand."""
-_BYTES = MOST_WORKERS * 2 * AREAS * 8
+AREAS = 65_536
+"""Counters of a process for what it changed: so many that two documents seldom share one."""
+SIGNALS = 64
+"""Counters behind them that are raised by hand."""
+_EACH = AREAS + SIGNALS
 _ORPHAN_SECONDS = 10.0
 """How long processes of a host that was killed may take to end."""
 
@@ -43,13 +45,14 @@ class Crew:
         self._turn = _open(path.with_name(path.name + ".turn"))
         handle = _open(path.with_name(path.name + ".counts"))
         try:
-            os.posix_fallocate(handle, 0, _BYTES)  # now: on a full disk, a page that is not there yet would be SIGBUS
-            self._map = mmap.mmap(handle, _BYTES)
+            length = size * _EACH * 8
+            os.posix_fallocate(handle, 0, length)  # now: on a full disk, a page that is not there yet would be SIGBUS
+            self._map = mmap.mmap(handle, length)
         finally:
             os.close(handle)
         self._counts = memoryview(self._map).cast("Q")
-        self._others = [other * 2 * AREAS for other in range(size) if other != slot]
-        for area in range(2 * AREAS):  # whoever had this slot before may have died between a commit and its count
+        self._others = [other * _EACH for other in range(size) if other != slot]
+        for area in range(_EACH):  # whoever had this slot before may have died between a commit and its count
             self.note(area)
 
     @contextmanager
@@ -63,7 +66,7 @@ class Crew:
 
     def note(self, area: int) -> None:
         """This process has changed something there, and it is on disk."""
-        self._counts[self.slot * 2 * AREAS + area] += 1
+        self._counts[self.slot * _EACH + area] += 1
 
     def elsewhere(self, area: int) -> int:
         """A number that grows with every change there by another process."""

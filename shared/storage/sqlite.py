@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from zlib import crc32
 
 from shared import json_text
 from shared.clock import Clock, iso
@@ -52,7 +53,7 @@ class SqliteStore:
         self._clock = clock
         self._tables = {name: Table.of(spec) for name, spec in topology().containers.items()}
         self._crew = file.crew
-        self._areas = {table: area for area, table in enumerate(self._tables.values())}
+        self._signals = {name: AREAS + number for number, name in enumerate(self._tables)}
         alone = self._crew is None
         self._cache = DocumentCache(generation_of=None if alone else self._changed_elsewhere)
         self._writes = DocumentWrites(self._cache, None if alone else self._tell)
@@ -147,10 +148,10 @@ class SqliteStore:
         """In the reader's thread."""
         mark = self._cache.mark()
         # Before the look: what another process changes meanwhile then counts as not seen.
-        generations = {table: self._changed_elsewhere(table) for table in {place[0] for place in places}}
+        generations = {} if self._crew is None else {place: self._changed_elsewhere(place) for place in places}
         rows = fetch(connection, places)
-        for place, row in rows.items():
-            row.generation = generations[place[0]]
+        for place in generations.keys() & rows.keys():
+            rows[place].generation = generations[place]
         self._cache.fill(rows.items(), mark)
         return [rows.get(place) for place in places]
 
@@ -199,19 +200,19 @@ class SqliteStore:
     def signal(self, container: str) -> None:
         """Let the other processes over this file know that what they remember of this container is outdated."""
         if self._crew is not None:
-            self._crew.note(AREAS + self._areas[self._table(container)])
+            self._crew.note(self._signals[container])
 
     def signals(self, container: str) -> int:
         """A number that grows with every :meth:`signal` of another process; 0 where there is none."""
-        return 0 if self._crew is None else self._crew.elsewhere(AREAS + self._areas[self._table(container)])
+        return 0 if self._crew is None else self._crew.elsewhere(self._signals[container])
 
-    def _changed_elsewhere(self, table: Table) -> int:
-        return 0 if self._crew is None else self._crew.elsewhere(self._areas[table])
+    def _changed_elsewhere(self, place: Place) -> int:
+        return 0 if self._crew is None else self._crew.elsewhere(_area(place))
 
-    def _tell(self, tables: Iterable[Table]) -> None:
+    def _tell(self, places: Iterable[Place]) -> None:
         if self._crew is not None:
-            for table in tables:
-                self._crew.note(self._areas[table])
+            for place in places:
+                self._crew.note(_area(place))
 
     def _new_etag(self) -> str:
         return f"{self._run}-{next(self._etags):x}"
@@ -233,6 +234,11 @@ class SqliteStore:
             )
             more = more or gone.rowcount == PURGE
         return more
+
+
+def _area(place: Place) -> int:
+    """The same number in every process, and seldom the same for two documents."""
+    return crc32((place[1] + place[2]).encode()) % AREAS
 
 
 def _rows(connection: sqlite3.Connection, page: PageStatements, wanted: int) -> list[tuple[Any, ...]]:

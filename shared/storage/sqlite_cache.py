@@ -2,7 +2,7 @@
 
 One process owns the file, so what the writer committed is the truth: a point read of a recent document needs neither
 a statement nor another thread, and a patch needs no look-up. Where several processes share it, a document is believed
-as long as no other process has changed anything in its container. Only bytes are kept: every reader parses its own
+as long as no other process has changed it. Only bytes are kept: every reader parses its own
 copy.
 """
 
@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from shared.storage.sqlite_changes import Place, Row
-from shared.storage.sqlite_schema import Table
 
 __all__ = ["ELSEWHERE", "DocumentCache"]
 
@@ -33,10 +32,10 @@ ELSEWHERE = Row("", None, b"", None, None)
 class DocumentCache:
     """Place -> row, the oldest entries go first. Written by the writer thread and the reader, read by everybody."""
 
-    def __init__(self, budget: int = 48 * 1024 * 1024, *, generation_of: Callable[[Table], int] | None = None) -> None:
+    def __init__(self, budget: int = 48 * 1024 * 1024, *, generation_of: Callable[[Place], int] | None = None) -> None:
         self._budget = budget
         self.generation_of = generation_of
-        """How much other processes have changed in a container; ``None``: there are none."""
+        """How often other processes have changed what is there; ``None``: there are none."""
         self._rows: OrderedDict[Place, Row] = OrderedDict()
         self._bytes = 0
         self._entered = 0
@@ -45,7 +44,7 @@ class DocumentCache:
     def get(self, place: Place) -> Row | None:
         """The row as committed; ``ELSEWHERE`` or ``None``: ask the disk."""
         row = self._rows.get(place)
-        if self.generation_of is None or row is None or row.generation == self.generation_of(place[0]):
+        if self.generation_of is None or row is None or row.generation == self.generation_of(place):
             return row
         return None
 
@@ -58,7 +57,7 @@ class DocumentCache:
         with self._guard:
             for place, row in rows:
                 if row is not None and self.generation_of is not None:
-                    row.generation = self.generation_of(place[0])
+                    row.generation = self.generation_of(place)
                 self._enter(place, ELSEWHERE if row is None or len(row.body) > LARGEST else row)
             self._trim()
 

@@ -43,7 +43,7 @@ class Row:
         self.columns = columns
         """Values of the indexed properties; ``None``: not looked at yet."""
         self.generation = 0
-        """What other processes had changed in this container when it was seen on disk."""
+        """How often other processes had changed it when it was seen on disk."""
 
     def parsed(self) -> Document:
         """The document; a private one for whoever asks."""

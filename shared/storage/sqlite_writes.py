@@ -38,10 +38,10 @@ Item = Change | Creation | None
 class DocumentWrites:
     """The store's :class:`shared.sqlite_file.Work`."""
 
-    def __init__(self, cache: DocumentCache, tell: Callable[[Iterable[Table]], None] | None = None) -> None:
+    def __init__(self, cache: DocumentCache, tell: Callable[[Iterable[Place]], None] | None = None) -> None:
         self._cache = cache
         self._tell = tell
-        """Hears which containers changed, where other processes need to know; ``None``: nobody does."""
+        """Hears what changed, where other processes need to know; ``None``: nobody does."""
         self._written: list[tuple[Place, Row | None]] = []
 
     def apply(self, connection: sqlite3.Connection, items: Sequence[Item]) -> list[Any]:
@@ -60,7 +60,7 @@ class DocumentWrites:
         """Readers see it from now on."""
         self._cache.committed(self._written)
         if self._tell is not None:
-            self._tell({place[0] for place, _ in self._written})
+            self._tell([place for place, _ in self._written])
         return ()
 
     def _before(

@@ -131,16 +131,15 @@ async def test_nobody_writes_out_of_turn(both: tuple[Side, Side]) -> None:
     await asyncio.wait_for(writing, 5)
 
 
-async def test_another_container_is_left_alone(both: tuple[Side, Side]) -> None:
-    """What is remembered of one container is not forgotten because another one changed."""
+async def test_only_what_another_one_changed_is_forgotten(both: tuple[Side, Side]) -> None:
     one, other = both
-    await one.store.create("equipment", {"id": "E"})
-    await one.store.read("equipment", ("E",), "E")
-    place = (one.store._tables["equipment"], "E", "E")
-    await other.store.upsert("deliveries", document("d"))
+    await one.store.create("deliveries", document("d"))
+    place = (one.store._tables["deliveries"], "C", "d")
+    await other.store.upsert("deliveries", document("e"))
     assert one.store._cache.get(place) is not None
-    await other.store.upsert("equipment", {"id": "F"})
+    await other.store.patch("deliveries", ("C",), "d", (SetPath("n", 1),))
     assert one.store._cache.get(place) is None
+    assert (await one.store.read("deliveries", ("C",), "d")).document["n"] == 1
 
 
 async def test_a_registration_is_seen_at_once(both: tuple[Side, Side]) -> None:
