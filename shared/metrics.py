@@ -29,6 +29,8 @@ __all__ = [
     "POLL_WITHIN_SECONDS",
     "QUEUE_SENDS",
     "READINGS_INGESTED",
+    "RECORDS_MISSED",
+    "RECORD_UPDATES",
     "RELAY_BATCHES_DOUBTED",
     "RELAY_CERTIFICATE_DAYS",
     "RELAY_DELIVERY_LAG",
@@ -114,6 +116,14 @@ ALERT_RESPONSES = Measure(
 )
 """``outcome``: done, failed, skipped, unknown."""
 
+# Records of work
+
+RECORD_UPDATES = Measure("records.updates", "{update}", "Calls to systems of record", "counter", ("system", "outcome"))
+"""``outcome``: recorded, later, failed, unknown, skipped."""
+RECORDS_MISSED = Measure(
+    "records.missed", "{record}", "Sessions and calls that no webhook had brought", "counter", ("kind",)
+)
+
 # Relays: there are few, and each is a place where everything may be out, so that each has its own series
 
 RELAY_HEARTBEAT_AGE = Measure("relay.heartbeat_age", "s", "How long a relay has been silent", "gauge", ("relay",))
@@ -183,6 +193,8 @@ ALL: tuple[Measure, ...] = (
     READINGS_INGESTED,
     ALERTS_OPEN,
     ALERT_RESPONSES,
+    RECORD_UPDATES,
+    RECORDS_MISSED,
     RELAY_HEARTBEAT_AGE,
     RELAY_SPOOL_DEPTH,
     RELAY_SPOOL_AGE,

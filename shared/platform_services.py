@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shared.platforms.connections import Platform, PlatformConnections
     from shared.platforms.innius.services import Innius
     from shared.platforms.operations1.services import Operations1
+    from shared.platforms.records.services import Records
     from shared.platforms.scope_ar.services import ScopeArRoom
     from shared.services import Services
     from shared.work.sessions import RecordSubscriber
@@ -93,11 +94,18 @@ class Platforms:
 
     def _apis(self) -> dict[str, Callable[[], Platform]]:
         """The platforms that can be connected to, by name."""
-        return {"scope_ar": lambda: self.scope_ar.platform}
+        return {"scope_ar": lambda: self.scope_ar.platform, **self.records.systems}
 
     # Recording ---------------------------------------------------------------------------------------------------
 
     @cached_property
+    def records(self) -> Records:
+        """Systems of record, where sessions and calls are attached to their work orders."""
+        from shared.platforms.records.services import Records
+
+        return Records(self._house)
+
+    @cached_property
     def on_session(self) -> tuple[RecordSubscriber, ...]:
         """Who follows every revision of a session or a call, besides those who subscribe to its events."""
-        return ()
+        return (self.records.keeping,)
