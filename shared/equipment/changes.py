@@ -47,6 +47,7 @@ _SHOWN = (
     "relay_id",
     "relay_credential_ref",
     "temperature_zones",
+    "shared",
 )
 
 

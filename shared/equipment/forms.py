@@ -103,6 +103,9 @@ class EquipmentFields(BaseModel):
         None, description="The name of its credentials on the relay, where they are kept on site and not here."
     )
     temperature_zones: Annotated[int, Field(ge=0, le=100)] | None = Field(None, description="How many; default 1.")
+    shared: bool | None = Field(
+        None, description="Another company's machine, shared with yours: subscriptions to all machines leave it out."
+    )
 
 
 class NewEquipment(EquipmentFields):

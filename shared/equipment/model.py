@@ -42,6 +42,7 @@ _ALWAYS = {
     "supports_remote_control": "supportsRemoteControl",
     "poll_interval_seconds": "pollIntervalSeconds",
     "temperature_zones": "temperatureZones",
+    "shared": "shared",
 }
 
 
@@ -83,6 +84,8 @@ class Equipment:
     poll_interval_seconds: int = DEFAULT_POLL_SECONDS
     """At least 10; at least 1 where a relay reads it."""
     temperature_zones: int = 1
+    shared: bool = False
+    """Somebody else's machine, shared with us: who is told of all our machines is not told of this one."""
 
     def to_document(self) -> Document:
         """The stored form."""

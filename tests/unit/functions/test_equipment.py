@@ -54,6 +54,7 @@ async def test_a_machine_has_all_the_guides_fields(api: Api) -> None:
         "supports_realtime": True,
         "supports_energy_monitoring": False,
         "supports_remote_control": False,
+        "shared": False,
         "polled_from": "cloud",
         "relay_id": None,
         "relay_credential_ref": None,
