@@ -142,10 +142,10 @@ FAULTS = [
     (TOPOLOGY, r'\{"name": "callbacks",', '{"name": "events",', TOPOLOGY, "`events` is listed twice in `containers`."),
     (
         TOPOLOGY,
-        r'"within": \[\["/ts"\]',
-        '"within": [["/tsx"]',
+        r'"within": \[\["/recordedAt"\]',
+        '"within": [["/recordedX"]',
         TOPOLOGY,
-        "`/tsx` in `within` is neither indexed nor in the key",
+        "`/recordedX` in `within` is neither indexed nor in the key",
     ),
     (TOPOLOGY, r'"ingestQueue": "relay-ingest"', '"ingestQueue": "relay"', TOPOLOGY, "the queue `relay` is not among"),
     (
