@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -34,8 +34,9 @@ class Notification(NamedTuple):
     headers: Mapping[str, str]
 
 
-Dialect = Callable[[Callback, Mapping[str, Any], str], Notification]
-"""Writes a notification: the callback, the event's stored form, how callers reach us."""
+Dialect = Callable[[Callback, Mapping[str, Any], str], Notification | Awaitable[Notification]]
+"""Writes a notification: the callback, the event's stored form, how callers reach us. One that needs a key of ours to
+sign with may have to wait for it; raises ``Unavailable`` then."""
 
 
 class Outcome(NamedTuple):
@@ -88,7 +89,8 @@ class Attempts:
         if document["attempt"] == 0:
             late = (now - parse_iso(document["createdAt"])).total_seconds()
             DELIVERY_LAG.record(late, on_time=in_time(late, FIRST_ATTEMPT_WITHIN_SECONDS))
-        notification = self.dialects[callback.dialect](callback, document["event"], self.base_url)
+        written = self.dialects[callback.dialect](callback, document["event"], self.base_url)
+        notification = written if isinstance(written, Notification) else await written
         headers = {
             "Content-Type": "application/json",
             "webhook-id": delivery_id(callback.id, document["id"]),

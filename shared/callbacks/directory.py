@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -72,6 +72,10 @@ class Directory:
         if of_any:
             known = [*(known or ()), *of_any]
         return [callback for callback in known if callback.wants(event)] if known else []
+
+    async def registered_for(self, event_type: str) -> Sequence[Callback]:
+        """Who is registered for this very type, whatever else they want; disabled ones too."""
+        return (await self._fresh()).by_type.get(event_type, ())
 
     def known(self, callback_id: str) -> Callback | None:
         """The registration, when what is in memory is fresh and has it; otherwise :meth:`find` it."""
