@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shared.platforms.connections import Platform, PlatformConnections
     from shared.platforms.innius.services import Innius
     from shared.platforms.operations1.services import Operations1
+    from shared.platforms.power_automate.services import PowerAutomateRoom
     from shared.platforms.records.services import Records
     from shared.platforms.scope_ar.services import ScopeArRoom
     from shared.services import Services
@@ -67,6 +68,13 @@ class Platforms:
 
         return ScopeArRoom(self._house)
 
+    @cached_property
+    def power_automate(self) -> PowerAutomateRoom:
+        """Flows that are started by what happens."""
+        from shared.platforms.power_automate.services import PowerAutomateRoom
+
+        return PowerAutomateRoom(self._house)
+
     def _generic(self) -> Kind:
         from shared.inbox.generic import GenericKind
 
@@ -94,7 +102,11 @@ class Platforms:
 
     def _apis(self) -> dict[str, Callable[[], Platform]]:
         """The platforms that can be connected to, by name."""
-        return {"scope_ar": lambda: self.scope_ar.platform, **self.records.systems}
+        return {
+            "operations1": lambda: self.operations1.platform,
+            "scope_ar": lambda: self.scope_ar.platform,
+            **self.records.systems,
+        }
 
     # Recording ---------------------------------------------------------------------------------------------------
 

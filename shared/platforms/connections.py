@@ -170,7 +170,9 @@ class PlatformConnections:
         }
         async with self._recorded(new.id, "connection.created", caller, after=_said(document)):
             if new.credentials:
-                await self._vault.set(document["credentialRef"], _packed(new.credentials))
+                await self._vault.set(
+                    document["credentialRef"], _packed(new.credentials), expires_at=_end_of(new.credentials)
+                )
             try:
                 await self._store.create(CONTAINER, document)
             except Conflict as err:
@@ -236,7 +238,9 @@ class PlatformConnections:
         after = _said(document) | {"credentials_changed": credentials is not None}
         async with self._recorded(id, "connection.changed", caller, before=before, after=after):
             if credentials:
-                await self._vault.set(document["credentialRef"], _packed(credentials))
+                await self._vault.set(
+                    document["credentialRef"], _packed(credentials), expires_at=_end_of(credentials)
+                )
             try:
                 await self._store.replace(CONTAINER, document, etag=stored.etag)
             except PreconditionFailed:
@@ -320,6 +324,15 @@ def _ref(id: str) -> str:
 
 def _packed(credentials: Secrets) -> str:
     return json_text.dump(dict(credentials)).decode()
+
+
+def _end_of(credentials: Secrets) -> datetime | None:
+    """When they end, where they say so (``expires_at``): the vault's watch tells of it in time."""
+    said = credentials.get("expires_at")
+    try:
+        return parse_iso(said) if said else None
+    except ValueError:
+        return None
 
 
 def _said(document: Document) -> dict[str, Any]:

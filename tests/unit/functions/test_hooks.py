@@ -226,7 +226,7 @@ async def test_an_id_that_exists_stays_as_it_is(api: Api, clock: ManualClock) ->
         ({"id": "Press 1"}, "id"),
         ({"id": "a/b"}, "id"),
         ({"id": "x" * 64}, "id"),
-        ({"kind": "operations1"}, "kind"),
+        ({"kind": "nobody"}, "kind"),
         ({"signing_secret": "short"}, "signing_secret"),
         ({"signing_secret": "whsec_" + "A" * 44, "generate_signing_secret": True}, "body"),
         ({"identical_within_seconds": 3601}, "identical_within_seconds"),
