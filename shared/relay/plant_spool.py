@@ -114,6 +114,7 @@ class Spool:
         self._acknowledge = Acknowledge(tally)
         self._trim = Trim(tally, self._in_flight)
         self._unstored = 0
+        self._being_counted = 0
         self._group: _Group | None = None
         self._problem = ""
         self.filled = asyncio.Event()
@@ -186,6 +187,7 @@ class Spool:
         group.timer.cancel()
         group.timer = None
         lost, self._unstored = self._unstored, 0
+        self._being_counted += lost
         try:
             writing = self._file.write(self._put, (group.rows, lost))
         except Unavailable as error:
@@ -196,6 +198,7 @@ class Spool:
             )
 
     def _settle(self, group: _Group, lost: int, error: BaseException | None) -> None:
+        self._being_counted -= lost
         if error is None:
             if self._problem:
                 log.warning("The relay stores readings again; %d were lost meanwhile.", lost)
@@ -266,7 +269,7 @@ class Spool:
             readings=tally.readings,
             bytes=tally.bytes,
             oldest_at=None if oldest is None else parse_iso(oldest),
-            lost_total=tally.lost_total + self._unstored,
+            lost_total=tally.lost_total + self._unstored + self._being_counted,
             refused_total=tally.refused_total,
             fill=tally.bytes / self._max_bytes,
             problem=self._problem,
