@@ -120,7 +120,7 @@ async def list_callback_health(call: Call) -> Answer:
     query = call.params(CallbackQuery)
     callbacks = call.services.callbacks
     page = await callbacks.list(offset=query.offset, limit=query.limit)
-    shown = [_health(c, await callbacks.pending(c.id, MOST_PENDING_COUNTED)) for c in page.items]
+    shown = [callback_health(c, await callbacks.pending(c.id, MOST_PENDING_COUNTED)) for c in page.items]
     return Answer({"callbacks": shown, "total": page.total})
 
 
@@ -138,10 +138,11 @@ async def test_callback(call: Call) -> Answer:
 async def enable_callback(call: Call) -> Answer:
     """Tell a disabled callback again."""
     callback = await call.services.callbacks.enable(call.route["callback_id"], caller=call.caller)
-    return Answer(_health(callback, await call.services.callbacks.pending(callback.id, MOST_PENDING_COUNTED)))
+    return Answer(callback_health(callback, await call.services.callbacks.pending(callback.id, MOST_PENDING_COUNTED)))
 
 
-def _health(callback: Callback, pending: int) -> dict[str, Any]:
+def callback_health(callback: Callback, pending: int) -> dict[str, Any]:
+    """A callback without its secrets, and how it is doing."""
     from shared.callbacks.standing import status_of
 
     return {
@@ -150,6 +151,10 @@ def _health(callback: Callback, pending: int) -> dict[str, Any]:
         "event_type": callback.event_type,
         "event_name": callback.event_name,
         "object_ids": list(callback.object_filter),
+        "severities": sorted(callback.severities),
+        "sites": sorted(callback.sites),
+        "dialect": callback.dialect,
+        "label": callback.about.get("label"),
         "url": callback.url,
         "authentication": callback.authentication,
         "deliver_via": callback.deliver_via,

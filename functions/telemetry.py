@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,10 +37,14 @@ class HistoryQuery(BaseModel):
 @endpoint(Role.VIEWER)
 async def get_realtime_data(call: Call) -> Answer:
     """What a machine said last, with its age and quality. Never a live poll; never an old value as a fresh one."""
+    return Answer(await live_view(call.services, call.route["equipment_id"]))
+
+
+async def live_view(house: Services, equipment_id: str) -> dict[str, Any]:
+    """What a machine said last. Raises ``NotFound``."""
     from shared.telemetry.live import Live
 
-    house = call.services
-    equipment = await house.equipment.known(call.route["equipment_id"])
+    equipment = await house.equipment.known(equipment_id)
     latest = await house.readings.latest(equipment.id)
     live = Live.of(equipment, latest, house.clock.now())
     known = await house.health.status(equipment.id)
@@ -48,7 +52,7 @@ async def get_realtime_data(call: Call) -> Answer:
     if body["active_batch_id"] is None and (batch := await house.batches.active(equipment.id)) is not None:
         # The machine names none; somebody opened one for it.
         body |= {"active_batch_id": batch["batchId"], "active_batch_name": batch.get("product") or batch.get("program")}
-    return Answer(body)
+    return body
 
 
 @bp.route("api/v1/equipment/{equipment_id}/sensor-history", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

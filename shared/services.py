@@ -202,8 +202,10 @@ class Services(Backends):
     @cached_property
     def deliveries(self) -> Deliveries:
         """Telling them."""
+        from shared.callbacks import standard
         from shared.callbacks.delivery import Deliveries
         from shared.platforms.force_bridge.notification import render
+        from shared.platforms.power_automate import flat
 
         return Deliveries(
             self.store,
@@ -212,7 +214,7 @@ class Services(Backends):
             self.callbacks,
             self.audit,
             self.clock,
-            dialects={"force": render},
+            dialects={"force": render, "standard": standard.render, "flat": flat.render},
             base_url=self.settings.base_url,
             timeout_seconds=self.settings.delivery_timeout_seconds,
             retry_seconds=self.settings.delivery_retry_seconds,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -22,6 +22,7 @@ from shared.callbacks.document import OPEN, delivery_id, discarded
 from shared.callbacks.fanout import FanOut, JustMade
 from shared.callbacks.model import Callback, NewCallback, State
 from shared.callbacks.sealed import Sealed
+from shared.callbacks.signing import followed_by, new_signing_secret, secret_key
 from shared.callbacks.standing import Standing
 from shared.callbacks.target_check import TargetCheck
 from shared.clock import Clock, iso
@@ -40,6 +41,7 @@ __all__ = ["Callbacks", "Page"]
 CONTAINER = "callbacks"
 UNFINISHED_SECONDS = 600.0
 """A registration that is *preparing* for so long was left behind by a process that died."""
+TRIES = 5
 DISCARD_AT_ONCE = 1_000
 """Pending notifications that one deletion discards; the rest follow when their turn comes."""
 
@@ -94,6 +96,21 @@ class Callbacks:
         """
         wanted = await self._directory.matching(event)
         return await self._fan_out.tell(event, wanted) if wanted else Accepted(0)
+
+    async def registered_for(self, event_type: str) -> Sequence[Callback]:
+        """Who is registered for this very type, as this process knows it: for surfaces that choose themselves whom they
+        tell."""
+        return await self._directory.registered_for(event_type)
+
+    async def tell(self, event: Event, callbacks: Sequence[Callback]) -> int:
+        """Tell an event to these alone, whatever they are registered for; for how many a delivery waits. Idempotent by
+        the event's id. Raises ``Unavailable``; tell it again."""
+        if not callbacks:
+            return 0
+        accepted = await self._fan_out.tell(event, callbacks)
+        if accepted.finish is not None:
+            await accepted.finish()
+        return accepted.targets
 
     async def find(self, callback_id: str) -> Callback | None:
         """The registration as this process knows it; ``None``: gone."""
@@ -160,9 +177,13 @@ class Callbacks:
             raise NotFound(f"There is no callback {callback_id[:80]}.")
         return self.standing.seen_with(callback)
 
-    async def list(self, *, offset: int = 0, limit: int = 100) -> Page:
-        """Registrations, oldest first."""
-        shown = [c for c in await self._directory.everything() if c.state in (State.ACTIVE, State.DISABLED)]
+    async def list(self, *, offset: int = 0, limit: int = 100, dialect: str | None = None) -> Page:
+        """Registrations, oldest first; of one dialect, or of all."""
+        shown = [
+            c
+            for c in await self._directory.everything()
+            if c.state in (State.ACTIVE, State.DISABLED) and dialect in (None, c.dialect)
+        ]
         return Page([self.standing.seen_with(c) for c in shown[offset : offset + limit]], len(shown))
 
     async def through(self, relay_id: str) -> Ids:
@@ -175,8 +196,30 @@ class Callbacks:
         query = Query((In("status", OPEN),), limit=at_most, select=("status",))
         return len((await self._store.query(DELIVERIES, query, partition=(callback_id,))).items)
 
-    async def delete(self, callback_id: str, *, caller: Caller) -> None:
-        """Delete it. Notifications that wait are discarded with that reason. Raises ``NotFound``."""
+    async def hand_over(self, callback_id: str, about: Mapping[str, str], *, caller: Caller) -> Callback:
+        """It belongs to a newer asking for the same: what its surface keeps with it is another. Raises ``NotFound``."""
+        callback = await self.get(callback_id)
+        async with self._audit.recorded(
+            f"callback:{callback.id}",
+            actor=caller.actor,
+            action="callback.asked_again",
+            target=callback.id,
+            before={"about": dict(callback.about)},
+            after={"about": dict(about)},
+        ):
+            try:
+                await self._set_state(callback.id, callback.state, callback.state, SetPath("about", dict(about)))
+            except PreconditionFailed:
+                raise Conflict("Somebody else is changing this callback; try again.") from None
+        return await self.get(callback.id)
+
+    async def delete(self, callback_id: str, *, caller: Caller, when: Mapping[str, str] | None = None) -> None:
+        """Delete it. Notifications that wait are discarded with that reason.
+
+        Raises:
+            NotFound: there is no such callback.
+            Conflict: somebody else is changing it, or what must hold ``when`` it is deleted does not.
+        """
         callback = await self.get(callback_id)
         async with self._audit.recorded(
             f"callback:{callback.id}",
@@ -186,7 +229,7 @@ class Callbacks:
             before=_for_audit(callback),
         ):
             try:
-                await self._set_state(callback.id, callback.state, State.DELETING)
+                await self._set_state(callback.id, callback.state, State.DELETING, when=when)
             except PreconditionFailed:
                 raise Conflict("Somebody else is changing this callback; try again.") from None
         try:
@@ -227,6 +270,53 @@ class Callbacks:
                 raise Conflict("Somebody else is changing this callback; try again.") from None
         self.standing.begin_anew(callback_id)
         return await self.get(callback_id)
+
+    async def give_secret(
+        self, callback_id: str, secret: str | None, *, keep_old_seconds: int, caller: Caller
+    ) -> tuple[Callback, str]:
+        """Sign with this secret (``None``: a new one) from now on; those before it sign too for so many seconds.
+
+        Giving the newest one again changes nothing, so that a caller who got no answer can repeat the call.
+
+        Raises:
+            NotFound, Unavailable.
+            InvalidInput: it is no secret.
+            Conflict: somebody else is changing this callback.
+        """
+        chosen = secret or new_signing_secret()
+        secret_key(chosen)
+        callback = await self.get(callback_id)
+        before = await self.sealed.destination(callback.id, callback.sealed_version)
+        if before.signing and before.signing[0].text == chosen:
+            return callback, chosen
+        async with self._audit.recorded(
+            f"callback:{callback.id}",
+            actor=caller.actor,
+            action="callback.secret_changed",
+            target=callback.id,
+            after={"keep_old_seconds": keep_old_seconds},
+        ):
+            # The version first: of two who change it at once, only one goes on to the vault.
+            version = await self._next_version(callback)
+            signing = followed_by(before.signing, chosen, self._clock.now().timestamp(), keep_old_seconds)
+            await self.sealed.keep(callback.id, replace(before, signing=signing, version=version))
+        return await self.get(callback.id), chosen
+
+    async def _next_version(self, callback: Callback) -> int:
+        version = callback.sealed_version + 1
+        for _ in range(TRIES):
+            stored = await self._store.read(CONTAINER, (callback.id,), callback.id)
+            document = stored.document
+            if document.get("sealedVersion", 0) != callback.sealed_version or document["state"] == State.DELETING:
+                break
+            try:
+                await self._store.replace(CONTAINER, {**document, "sealedVersion": version}, etag=stored.etag)
+            except PreconditionFailed:
+                continue  # how it is doing was written at the same moment
+            finally:
+                self._directory.changed()
+            return version
+        raise Conflict("Somebody else is changing this callback; try again.")
 
     async def write_standing(self) -> None:
         """Write how callbacks are doing, where no sweep of this process does."""
@@ -270,14 +360,16 @@ class Callbacks:
         except (NotFound, PreconditionFailed):
             log.debug("Delivery %s was brought on by somebody else; it is looked at again.", document_id)
 
-    async def _set_state(self, callback_id: str, before: State, after: State, *more: SetPath) -> None:
+    async def _set_state(
+        self, callback_id: str, before: State, after: State, *more: SetPath, when: Mapping[str, str] | None = None
+    ) -> None:
         try:
             await self._store.patch(
                 CONTAINER,
                 (callback_id,),
                 callback_id,
                 (SetPath("state", after.value), *more),
-                when={"state": before.value},
+                when={"state": before.value, **(when or {})},
             )
         finally:
             self._directory.changed()

@@ -16,6 +16,7 @@ from shared.secrets import Vault
 __all__ = ["Destination", "Sealed"]
 
 CACHE_SECONDS = 600.0
+MOMENT_SECONDS = 10.0
 MAX_CACHED = 10_000
 
 
@@ -78,10 +79,13 @@ class Sealed:
         secret = await self._vault.get(vault_name(callback_id))
         said = json_text.load(secret.value)
         signing = tuple(SigningSecret.of(one) for one in said.get("signing", ()))
-        destination = Destination(said["url"], said["headers"], said.get("ca"), signing, said.get("version", 0))
+        found = said.get("version", 0)
+        # Older than it should be: its new secrets are being written this moment, or whoever was to write them died.
+        good_for = CACHE_SECONDS if found >= version else MOMENT_SECONDS
+        destination = Destination(said["url"], said["headers"], said.get("ca"), signing, max(found, version))
         if len(self._cached) >= MAX_CACHED:
             self._cached.clear()
-        self._cached[callback_id] = (time.monotonic() + CACHE_SECONDS, destination)
+        self._cached[callback_id] = (time.monotonic() + good_for, destination)
         return destination
 
     def doubt(self, callback_id: str) -> None:

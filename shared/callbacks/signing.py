@@ -17,7 +17,7 @@ from typing import Any
 
 from shared.errors import InvalidInput
 
-__all__ = ["MOST_SECRETS", "SigningSecret", "new_signing_secret", "secret_key", "signature"]
+__all__ = ["MOST_SECRETS", "SigningSecret", "followed_by", "new_signing_secret", "secret_key", "signature"]
 
 PREFIX = "whsec_"
 KEY_BYTES = range(24, 65)
@@ -66,6 +66,16 @@ def secret_key(text: str, *, field: str = "signing_secret") -> bytes:
             field=field,
         )
     return key
+
+
+def followed_by(
+    signing: Sequence[SigningSecret], secret: str, now: float, keep_old_seconds: int
+) -> tuple[SigningSecret, ...]:
+    """The secrets after a new one was given: it first, those before it for a while."""
+    end = now + keep_old_seconds
+    old = [SigningSecret(one.text, end if one.until is None else min(one.until, end)) for one in signing]
+    live = [one for one in old if one.text != secret and one.until is not None and one.until > now]
+    return (SigningSecret(secret), *live[: MOST_SECRETS - 1])
 
 
 def signature(signing: Sequence[SigningSecret], id: str, timestamp: str, body: bytes, now: float) -> str:
