@@ -31,6 +31,7 @@ from functions import (
     relays,
     tasks,
     telemetry,
+    work,
 )
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
@@ -63,5 +64,6 @@ for surface in (
     relays,
     tasks,
     telemetry,
+    work,
 ):
     app.register_functions(surface.bp)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from shared.work.batches_import import BatchImport
     from shared.work.captures import Captures
     from shared.work.sessions import Sessions
+    from shared.work.work_orders import WorkOrders
 
 __all__ = ["Work"]
 
@@ -37,6 +38,14 @@ class Work:
             base_url=house.settings.base_url,
             subscribers=lambda: (notes, *house.platforms.on_session),
         )
+
+    @cached_property
+    def orders(self) -> WorkOrders:
+        """What is known of work orders."""
+        from shared.work.work_orders import WorkOrders
+
+        house = self._house
+        return WorkOrders(self.sessions, house.tasks, house.batches, house.alerts, house.inbox)
 
     @cached_property
     def captures(self) -> Captures:

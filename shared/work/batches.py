@@ -105,6 +105,13 @@ class Batches:
             raise NotFound(f"There is no batch {batch_id[:100]}; GET /api/v1/batches lists what there is.")
         return found
 
+    async def of_work_order(self, work_order_id: str, limit: int) -> tuple[list[Document], bool]:
+        """Batches that belong to a work order, newest first, and whether there are more."""
+        query = Query((Equals("workOrderId", work_order_id),), limit=limit)
+        found = [s.document async for s in every(self._store, CONTAINER, query, at_most=limit + 1)]
+        found.sort(key=lambda batch: str(batch["startedAt"]), reverse=True)
+        return found[:limit], len(found) > limit
+
     async def list(self, asked: BatchQuestion, *, limit: int = 100, continuation: str | None = None) -> BatchPage:
         """Batches by the time they began, newest first. Raises ``InvalidInput`` for a continuation that is not ours."""
         if asked.equipment_id is None:
