@@ -156,7 +156,7 @@ async def list_record_updates(call: Call) -> Answer:
     """What systems of record were not told of (or what stands in another status), of one connection or of all."""
     asked = call.params(UpdatesQuery)
     page = await call.services.platforms.records.keeping.standing(
-        (asked.status,), asked.connection, limit=asked.limit, continuation=asked.continuation
+        asked.status, asked.connection, limit=asked.limit, continuation=asked.continuation
     )
     return Answer({"updates": [shown_update(item.document) for item in page.items], "continuation": page.continuation})
 
@@ -168,7 +168,7 @@ async def replay_record_updates(call: Call) -> Answer:
     wanted = call.body(ReplayUpdates)
     keeping = call.services.platforms.records.keeping
     await call.services.platforms.connections.get(wanted.connection)
-    page = await keeping.standing((wanted.status,), wanted.connection, limit=wanted.limit, continuation=None)
+    page = await keeping.standing(wanted.status, wanted.connection, limit=wanted.limit, continuation=None)
     replayed = skipped = 0
     for item in page.items:
         try:

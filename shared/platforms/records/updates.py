@@ -13,10 +13,9 @@ The document is the authority, the queue only wakes. ``status`` of the stored fo
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from shared import json_text
 from shared.clock import Clock, iso
@@ -24,7 +23,7 @@ from shared.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, 
 from shared.ids import digest_id
 from shared.messaging import Outgoing
 from shared.platforms.records.port import Intended, Outcome
-from shared.storage import Document, DocumentStore, Equals, In, Page, Query, Range, Stored, every
+from shared.storage import Document, DocumentStore, Equals, Page, Query, Range, Stored, every
 
 __all__ = [
     "CONTAINER",
@@ -85,6 +84,7 @@ def new_update(record: Document, connection: str, platform: str, now: datetime) 
     """What a record owes a system from now on."""
     return {
         "id": connection,
+        "connection": connection,
         "recordId": record["id"],
         "kind": record["kind"],
         "platform": platform,
@@ -255,11 +255,9 @@ class UpdateStore:
         query = Query((Range("wakeAt", lt=iso(before)),), limit=at_most)
         return [stored.document async for stored in every(self._store, CONTAINER, query, at_most=at_most)]
 
-    async def with_status(
-        self, statuses: Sequence[str], connection: str | None, limit: int, continuation: str | None
-    ) -> Page:
+    async def with_status(self, status: str, connection: str | None, limit: int, continuation: str | None) -> Page:
         """A page of those that stand so, unordered."""
-        where: list[Any] = [In("status", tuple(statuses))]
+        where = [Equals("status", status)]
         if connection is not None:
-            where.append(Equals("id", connection))
+            where.append(Equals("connection", connection))
         return await self._store.query(CONTAINER, Query(where, limit=limit, continuation=continuation))

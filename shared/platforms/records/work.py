@@ -8,7 +8,7 @@ call that may not be made twice is not: it becomes ``unknown``, and a person loo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -321,11 +321,9 @@ class RecordKeeping:
         """What became of a record in every system."""
         return await self._updates.of(record_id)
 
-    async def standing(
-        self, statuses: Sequence[str], connection: str | None, *, limit: int, continuation: str | None
-    ) -> Page:
+    async def standing(self, status: str, connection: str | None, *, limit: int, continuation: str | None) -> Page:
         """Updates that stand so, of one system or of all."""
-        return await self._updates.with_status(statuses, connection, limit, continuation)
+        return await self._updates.with_status(status, connection, limit, continuation)
 
     async def replay(self, record_id: str, connection_id: str, *, caller: Caller, anew: bool = False) -> Document:
         """Tell a system (again).
