@@ -99,6 +99,7 @@ class WorkLink:
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     captures: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     files: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     scheme: str = "Token"
     users: dict[str, str] = field(default_factory=lambda: {"ops": "pw"})
@@ -126,6 +127,8 @@ class WorkLink:
             return await self._sign_in(request)
         if request.path.startswith("/files/"):
             self.fetched.append(request.path)
+            if request.path in self.redirects:
+                return web.Response(status=302, headers={"Location": self.redirects[request.path]})
             kind, body = self.files.get(request.path, ("", b""))
             return web.Response(body=body, content_type=kind) if kind else web.Response(status=404)
         if request.path != "/api/v3/graphql":

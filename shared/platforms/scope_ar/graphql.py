@@ -104,8 +104,7 @@ class GraphQl:
         except (Unauthorized, Unavailable, InvalidInput) as error:
             await self._connections.note(connection, error.detail)
             raise
-        # What stands beside a good answer is shown, too: some of it is a right that is missing.
-        await self._connections.note(connection, "; ".join(answer.problems)[:600] or None)
+        await self._connections.note(connection, None)
         return answer
 
     async def ask_with(

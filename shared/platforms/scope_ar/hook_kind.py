@@ -173,7 +173,7 @@ def _why_not_genuine(keys: SourceKeys, raw: bytes, headers: Mapping[str, str], o
 
 def _asked_since(known: Document, message: InboundMessage) -> bool:
     """Of ten updates in a row one question is enough, if nothing is left to do."""
-    if message.replays or message.reason is not None or not known["asked"] or "unpublished" in known:
+    if message.replays or known.get("gaps") or not known["asked"] or "unpublished" in known:
         return False
     if any(capture["status"] == "pending" for capture in known.get("captures", [])):
         return False

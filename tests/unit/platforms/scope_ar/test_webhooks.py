@@ -210,8 +210,18 @@ async def test_the_published_sample_is_understood_although_it_is_no_json(world: 
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"{", b"[1]", b'{"data": {}}', b'{"data": {"id": ""}}', b'{"data": {"id": null}}', b"\xff\xfe", b'"x"']
-    + [b"[" * 200 + b"]" * 200, b'{"data":' + b'{"a":' * 200 + b"1" + b"}" * 201],
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b'{"data": {}}',
+        b'{"data": {"id": ""}}',
+        b'{"data": {"id": null}}',
+        b"\xff\xfe",
+        b'"x"',
+        b"[" * 200 + b"]" * 200,
+        b'{"data":' + b'{"a":' * 200 + b"1" + b"}" * 201,
+    ],
 )
 async def test_what_cannot_be_understood_is_kept_with_the_reason(world: World, raw: bytes) -> None:
     message = await world.hook(raw)
@@ -313,10 +323,9 @@ def test_never_anything_but_understood_or_refused(raw: bytes, second: bool) -> N
     event_name(headers, raw)
     try:
         notice = read(headers, raw, OPTIONS)
-    except InvalidInput as error:
-        assert error.detail
-    else:
-        assert notice.why or notice.external_id or notice.refused
+    except InvalidInput:
+        return
+    assert notice.why or notice.external_id or notice.refused
 
 
 @pytest.mark.parametrize(
