@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.access.model import Caller, system
+from shared.clock import parse_iso
 from shared.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -40,12 +41,14 @@ class AlertNotes:
             alert = await self._alerts.get(alert_id)
             if any(address in comment["text"] for comment in alert.get("comments", [])):
                 return
-            await self._alerts.comment(alert_id, caller=system("sessions"), comment=f"{_sentence(record)} {address}")
+            await self._alerts.comment(
+                alert_id, caller=system("sessions"), comment=f"{_sentence(record, alert)} {address}"
+            )
         except (NotFound, Conflict) as error:
             log.warning("The alert %s that %s names was not annotated: %s", alert_id[:64], record["id"], error.detail)
 
 
-def _sentence(record: dict[str, Any]) -> str:
+def _sentence(record: dict[str, Any], alert: Document) -> str:
     what = "A session" if record["kind"] == "session" else "A call"
     if title := record.get("title"):
         what += f" of “{title[:100]}”"
@@ -56,4 +59,9 @@ def _sentence(record: dict[str, Any]) -> str:
     possible, viewed = record.get("stepsPossible"), record.get("stepsViewed")
     if possible is not None and viewed is not None:
         what += f", {viewed} of {possible} steps were looked at"
-    return f"{what}."
+    what += "."
+    if record.get("endedAt") and alert.get("triggeredAt"):
+        since = parse_iso(record["endedAt"]) - parse_iso(alert["triggeredAt"])
+        if since >= timedelta():
+            what += f" It ended {timedelta(seconds=round(since.total_seconds()))} after the alert was raised."
+    return what

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shared.platforms.scope_ar.connection import ScopeAr
     from shared.platforms.scope_ar.graphql import GraphQl
     from shared.platforms.scope_ar.hook_kind import ScopeArKind
+    from shared.platforms.scope_ar.links import DeeplinkBuilder
     from shared.platforms.scope_ar.sessions import ScopeSessions
     from shared.services import Services
 
@@ -54,3 +55,11 @@ class ScopeArRoom:
         from shared.platforms.scope_ar.hook_kind import ScopeArKind
 
         return ScopeArKind(lambda: self.sessions)
+
+    @cached_property
+    def links(self) -> DeeplinkBuilder:
+        """Links that open the app."""
+        from shared.platforms.scope_ar.links import DeeplinkBuilder
+
+        house = self._house
+        return DeeplinkBuilder(house.store, house.platforms.connections, house.audit, house.clock)
