@@ -13,7 +13,7 @@ ARGS ?=
 # The tests start hundreds of processes; from source each would begin with compiling it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test313 test-api peers bench soak check check-infra format package clean help
+.PHONY: run test prepared test313 test-api peers bench soak check check-infra format package clean help
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,9 +21,13 @@ help: ## show what can be made
 run: $(if $(filter azure,$(BACKEND)),$(STAMPS)/dev $(STAMPS)/azurite,$(STAMPS)/local) ## a living bakery on http://127.0.0.1:7071; Ctrl-C stops it; BACKEND=azure: over Azure's SDKs
 	@$(BIN)/python $(if $(filter azure,$(BACKEND)),-m tests.wire $(BIN)/python) -m local.bakery $(ARGS)
 
-test: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models peers check $(if $(PYTHON313),test313) ## install what the tests need and run them all
+test: ## install what the tests need and run them all
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target prepared
 	$(if $(ARGS),,$(BIN)/python -m pytest -q -n 0 -p no:cacheprovider -m quiet tests/benchmarks)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not benchmark and not quiet" $(ARGS)
+
+# Two at a time: much of an installation is waiting.
+prepared: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models peers check $(if $(PYTHON313),test313)
 
 test313: $(STAMPS)/dev313 # the runtime and unit folders on the Python that Azure runs
 	.venv313/bin/python -m pytest -n $(WORKERS) --dist loadgroup --hypothesis-profile=again -m "not benchmark and not process and not long" -p no:cacheprovider tests/runtime tests/unit
