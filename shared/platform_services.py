@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from shared.events import Subscriber
     from shared.inbox.kinds import Kind, Kinds
     from shared.platforms.connections import Platform, PlatformConnections
     from shared.platforms.innius.services import Innius
@@ -107,6 +108,11 @@ class Platforms:
             "scope_ar": lambda: self.scope_ar.platform,
             **self.records.systems,
         }
+
+    @cached_property
+    def subscribers(self) -> tuple[Subscriber, ...]:
+        """Who is handed every event."""
+        return (self.innius.telling,)
 
     # Recording ---------------------------------------------------------------------------------------------------
 

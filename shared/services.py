@@ -99,7 +99,7 @@ class Services(Backends):
         """What happened, and telling it."""
         from shared.events import EventLog
 
-        return EventLog(self.store, self.clock, (self.callbacks, self.response_planning))
+        return EventLog(self.store, self.clock, (self.callbacks, self.response_planning, *self.platforms.subscribers))
 
     @cached_property
     def connectors(self) -> Connectors:
@@ -214,7 +214,12 @@ class Services(Backends):
             self.callbacks,
             self.audit,
             self.clock,
-            dialects={"force": render, "standard": standard.render, "flat": flat.render},
+            dialects={
+                "force": render,
+                "standard": standard.render,
+                "flat": flat.render,
+                "innius": self.platforms.innius.notifications.render,
+            },
             base_url=self.settings.base_url,
             timeout_seconds=self.settings.delivery_timeout_seconds,
             retry_seconds=self.settings.delivery_retry_seconds,

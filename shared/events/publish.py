@@ -50,7 +50,8 @@ class EventLog:
     async def publish(self, event: Event) -> int:
         """Tell everybody; durable when it returns. Returns the number of targets it was queued for."""
         targets = 0
-        rest: list[Awaitable[None]] = []
+        # Begun only when all have taken it: if one cannot, nothing is left hanging, and it is published again.
+        rest: list[Callable[[], Awaitable[None]]] = []
         for subscriber in self.subscribers:
             accepted = await subscriber.accept(event)
             if isinstance(accepted, int):
@@ -58,9 +59,9 @@ class EventLog:
                 continue
             targets += accepted.targets
             if accepted.finish is not None:
-                rest.append(accepted.finish())
+                rest.append(accepted.finish)
         if rest:
-            await asyncio.gather(*rest, self._log(event))
+            await asyncio.gather(*(finish() for finish in rest), self._log(event))
         else:
             await self._log(event)
         return targets

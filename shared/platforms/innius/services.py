@@ -6,7 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from shared.platforms.innius.keys import SigningKeys
+    from shared.platforms.innius.notification import SignedNotifications
     from shared.platforms.innius.receiver import InniusKind
+    from shared.platforms.innius.telling import Telling
     from shared.services import Services
 
 __all__ = ["Innius"]
@@ -26,3 +29,28 @@ class Innius:
 
         house = self._house
         return InniusKind(Effects(house.equipment, house.alerts, house.tasks))
+
+    @cached_property
+    def keys(self) -> SigningKeys:
+        """What our own webhooks are signed with."""
+        from shared.platforms.innius.keys import SigningKeys
+
+        house = self._house
+        return SigningKeys(house.store, house.vault, house.audit, house.clock)
+
+    @cached_property
+    def notifications(self) -> SignedNotifications:
+        """How our own webhooks are written."""
+        from shared.platforms.innius.notification import SignedNotifications
+
+        return SignedNotifications(self.keys)
+
+    @cached_property
+    def telling(self) -> Telling:
+        """When our own webhooks are told, and of what."""
+        from shared.platforms.innius.looking import Looking
+        from shared.platforms.innius.telling import Telling
+
+        house = self._house
+        looking = Looking(lambda: house.alerts, lambda: house.readings, lambda: house.health, house.clock)
+        return Telling(house.store, lambda: house.callbacks, lambda: house.equipment, looking, house.clock)
