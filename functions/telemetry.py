@@ -52,6 +52,8 @@ async def live_view(house: Services, equipment_id: str) -> dict[str, Any]:
     if body["active_batch_id"] is None and (batch := await house.batches.active(equipment.id)) is not None:
         # The machine names none; somebody opened one for it.
         body |= {"active_batch_id": batch["batchId"], "active_batch_name": batch.get("product") or batch.get("program")}
+    if (context := await house.contexts.view(equipment.id)) is not None:
+        body["context"] = context  # what another system knows of it
     return body
 
 

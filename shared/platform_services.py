@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from shared.events import Subscriber
     from shared.inbox.kinds import Kind, Kinds
     from shared.platforms.connections import Platform, PlatformConnections
+    from shared.platforms.force_bridge.services import ForceBridgeRoom
     from shared.platforms.innius.services import Innius
     from shared.platforms.operations1.services import Operations1
     from shared.platforms.power_automate.services import PowerAutomateRoom
@@ -40,13 +41,20 @@ class Platforms:
         return Kinds(
             {
                 "generic": self._generic,
-                "force_bridge": self._force_bridge,
-                "force_bridge_mqtt": self._force_bridge_mqtt,
+                "force_bridge": lambda: self.force_bridge.posted,
+                "force_bridge_mqtt": lambda: self.force_bridge.fetched,
                 "operations1": lambda: self.operations1.webhooks,
                 "innius": lambda: self.innius.kind,
                 "scope_ar": lambda: self.scope_ar.kind,
             }
         )
+
+    @cached_property
+    def force_bridge(self) -> ForceBridgeRoom:
+        """A plant's manufacturing execution, both ways."""
+        from shared.platforms.force_bridge.services import ForceBridgeRoom
+
+        return ForceBridgeRoom(self._house)
 
     @cached_property
     def operations1(self) -> Operations1:
@@ -81,16 +89,6 @@ class Platforms:
 
         return GenericKind(self._house.events)
 
-    def _force_bridge(self) -> Kind:
-        from shared.platforms.force_bridge.lan import POSTED, NotificationKind
-
-        return NotificationKind(self._house.events, name=POSTED)
-
-    def _force_bridge_mqtt(self) -> Kind:
-        from shared.platforms.force_bridge.lan import NotificationKind
-
-        return NotificationKind(self._house.events)
-
     # Calling -----------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -104,6 +102,7 @@ class Platforms:
     def _apis(self) -> dict[str, Callable[[], Platform]]:
         """The platforms that can be connected to, by name."""
         return {
+            "force_bridge": lambda: self.force_bridge.platform,
             "operations1": lambda: self.operations1.platform,
             "scope_ar": lambda: self.scope_ar.platform,
             **self.records.systems,
@@ -112,7 +111,7 @@ class Platforms:
     @cached_property
     def subscribers(self) -> tuple[Subscriber, ...]:
         """Who is handed every event."""
-        return (self.innius.telling,)
+        return (self.force_bridge.outbound, self.innius.telling)
 
     # Recording ---------------------------------------------------------------------------------------------------
 

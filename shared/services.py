@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from shared.relay.hub_registry import Relays
     from shared.relay.plant_inbound import FetchLan, PlantInbound
     from shared.relay.plant_relay import PlantRelay
+    from shared.telemetry.context import MachineContexts
     from shared.telemetry.readings import Readings
     from shared.work.batches import Batches
     from shared.work.tasks import Tasks
@@ -141,6 +142,13 @@ class Services(Backends):
         return Readings(self.store, self.clock, retention_days=self.settings.readings_retention_days)
 
     @cached_property
+    @cached_property
+    def contexts(self) -> MachineContexts:
+        """What other systems know of the machines."""
+        from shared.telemetry.context import MachineContexts
+
+        return MachineContexts(self.store, self.clock)
+
     def inbox(self) -> Inbox:
         """What came in from outside, as it came."""
         from shared.inbox.service import Inbox
@@ -306,7 +314,7 @@ class Services(Backends):
         """The one way every reading takes."""
         from shared.collection.ingest import Ingest
 
-        return Ingest(self.readings, self.alerts, self.health, self.events)
+        return Ingest(self.readings, self.alerts, self.health, self.events, contexts=self.contexts)
 
     @cached_property
     def polling(self) -> Polling:

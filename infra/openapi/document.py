@@ -75,6 +75,7 @@ _TAGS: Mapping[str, str] = {
     "external_requests": "What a worker's instruction asks.",
     "force_bridge": "Callbacks and events for FORCE Bridge clients, unchanged.",
     "force_bridge_tokens": "Access tokens for FORCE Bridge clients.",
+    "force_bridge_work": "Our registrations at FORCE Bridge servers.",
     "health": "Is it alive, and can it work.",
     "hooks": "What calls in, and the inbox.",
     "iot": "A machine's connection, live values and history.",

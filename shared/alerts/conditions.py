@@ -105,8 +105,10 @@ def find(rule: Rule, memory: Memory, reading: Reading) -> tuple[Finding, Memory]
     """The verdict on this reading, and the memory with gate, set point and window brought up to date."""
     if read_failed(reading) and rule.kind is not Kind.CONNECTION_LOST:
         return (_UNDECIDED if rule.kind is Kind.BAD else _BAD), memory
-    if rule.when:
-        view = look_at_gate(rule.when, reading)
+    if rule.when or rule.unless:
+        view = look_at_gate(rule.when, reading) if rule.when else GateView.OPEN
+        if rule.unless and look_at_gate(rule.unless, reading) is GateView.OPEN:
+            view = GateView.CLOSED
         if view is GateView.UNKNOWN:
             return _BAD, memory
         opened = view is GateView.OPEN or (view is GateView.UNMENTIONED and memory.gate_since is not None)

@@ -149,6 +149,8 @@ class Rule:
     """How long it must be gone before the alert clears."""
     when: tuple[Gate, ...] = ()
     """The rule is judged only while one of these holds; empty: always."""
+    unless: tuple[Gate, ...] = ()
+    """The rule is not judged while one of these holds; what a reading does not mention holds nothing back."""
     settle_seconds: float = 0.0
     """How long after the gate opened (or the set point jumped) nothing is raised; a shorter cycle is not judged."""
     setpoint_signal: str | None = None

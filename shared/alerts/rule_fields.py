@@ -11,7 +11,7 @@ from shared.errors import FieldProblem
 __all__ = ["REQUIRED", "TAKEN", "problems_of"]
 
 _DELAYS = frozenset({"on_delay_seconds", "off_delay_seconds"})
-_GATED = frozenset({"when", "settle_seconds"})
+_GATED = frozenset({"when", "unless", "settle_seconds"})
 _LIMIT = frozenset({"signal", "limit", "unit", "deadband"}) | _DELAYS | _GATED
 
 COMMON = frozenset(
@@ -26,7 +26,7 @@ TAKEN: Mapping[Kind, frozenset[str]] = {
     Kind.EQUALS: frozenset({"signal", "equals"}) | _DELAYS | _GATED,
     Kind.BAD: frozenset({"signal"}) | _DELAYS | _GATED,
     Kind.STALE: frozenset({"signal", "after_seconds"}),
-    Kind.REACH: frozenset({"signal", "limit", "unit", "hold_seconds", "off_delay_seconds"}) | _GATED,
+    Kind.REACH: frozenset({"signal", "limit", "unit", "hold_seconds", "off_delay_seconds", "when", "settle_seconds"}),
     Kind.CONNECTION_LOST: frozenset({"failures"}) | _DELAYS,
     Kind.EQUIPMENT_ERROR: frozenset({"signal", "equals"}) | _DELAYS | _GATED,
 }
@@ -87,7 +87,8 @@ def _numbers(kind: Kind, given: Mapping[str, Any]) -> list[FieldProblem]:
 
 def _gate(kind: Kind, given: Mapping[str, Any]) -> list[FieldProblem]:
     own_time = kind in (Kind.DEVIATION, Kind.REACH)  # a set point's step and a cycle have a beginning of their own
-    if given.get("settle_seconds") and not given.get("when") and not own_time and "settle_seconds" in TAKEN[kind]:
+    gated = given.get("when") or given.get("unless")
+    if given.get("settle_seconds") and not gated and not own_time and "settle_seconds" in TAKEN[kind]:
         return [
             FieldProblem(
                 "settle_seconds",

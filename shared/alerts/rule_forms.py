@@ -74,6 +74,7 @@ class RuleForm(BaseModel):
     on_delay_seconds: Annotated[Number, Field(ge=0, le=WEEK)] | None = None
     off_delay_seconds: Annotated[Number, Field(ge=0, le=WEEK)] | None = None
     when: Annotated[Annotated[list[GateForm], Field(max_length=MAX_GATES)] | None, BeforeValidator(_as_list)] = None
+    unless: Annotated[Annotated[list[GateForm], Field(max_length=MAX_GATES)] | None, BeforeValidator(_as_list)] = None
     settle_seconds: Annotated[Number, Field(ge=0, le=DAY)] | None = None
     setpoint_signal: Signal | None = None
     direction: Direction | None = None
@@ -183,9 +184,10 @@ def _build(kind: Kind, said: Mapping[str, Any], *, id: str, scope: str, version:
         known["deadband"] = inside_difference(float(said["deadband"]), unit)
     if "equals" in said:
         known["equals"] = _listed(said["equals"])
-    if said.get("when"):
-        gates = said["when"] if isinstance(said["when"], list) else [said["when"]]
-        known["when"] = tuple(Gate(g["signal"], _listed(g["equals"])) for g in gates)
+    for name in ("when", "unless"):
+        if said.get(name):
+            gates = said[name] if isinstance(said[name], list) else [said[name]]
+            known[name] = tuple(Gate(g["signal"], _listed(g["equals"])) for g in gates)
     if "direction" in said:
         known["direction"] = Direction(said["direction"])
     if "severity" in said:
@@ -214,6 +216,7 @@ def as_written(rule: Rule) -> dict[str, Any]:
         "on_delay_seconds": rule.on_delay_seconds,
         "off_delay_seconds": rule.off_delay_seconds,
         "when": _written_gates(rule.when),
+        "unless": _written_gates(rule.unless),
         "settle_seconds": rule.settle_seconds,
         "setpoint_signal": rule.setpoint_signal,
         "direction": rule.direction.value,
@@ -258,7 +261,7 @@ def _camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in tail)
 
 
-_OWN_FORM = frozenset({"scope", "gap_seconds", "when", "equals", "responses"})
+_OWN_FORM = frozenset({"scope", "gap_seconds", "when", "unless", "equals", "responses"})
 _STORED = [f for f in fields(Rule) if f.name not in _OWN_FORM]
 
 
@@ -273,8 +276,9 @@ def to_document(rule: Rule) -> dict[str, Any]:
         document["equals"] = list(rule.equals)
     if rule.responses:
         document["responses"] = [response.as_written() for response in rule.responses]
-    if rule.when:
-        document["when"] = [{"signal": g.signal, "equals": list(g.equals)} for g in rule.when]
+    for name, gates in (("when", rule.when), ("unless", rule.unless)):
+        if gates:
+            document[name] = [{"signal": g.signal, "equals": list(g.equals)} for g in gates]
     return document
 
 
@@ -291,5 +295,6 @@ def from_document(document: Mapping[str, Any]) -> Rule:
         equals=tuple(document.get("equals", ())),
         responses=tuple(Response.read(said) for said in document.get("responses", ())),
         when=tuple(Gate(g["signal"], tuple(g["equals"])) for g in document.get("when", ())),
+        unless=tuple(Gate(g["signal"], tuple(g["equals"])) for g in document.get("unless", ())),
         **known,
     )

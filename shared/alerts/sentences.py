@@ -175,9 +175,10 @@ def rule_text(rule: Rule) -> str:
     """The rule as a sentence: what an auditor finds on the alert it raised."""
     words = _Words(rule)
     parts = [_condition(rule, words)]
-    if rule.when:
-        gates = " or ".join(f"{label(g.signal)} is {' or '.join(_plain(v) for v in g.equals)}" for g in rule.when)
-        parts.append(f"while {gates}")
+    for word, gates in (("while", rule.when), ("but not while", rule.unless)):
+        if gates:
+            held = " or ".join(f"{label(g.signal)} is {' or '.join(_plain(v) for v in g.equals)}" for g in gates)
+            parts.append(f"{word} {held}")
     if rule.settle_seconds:
         parts.append(f"{duration(rule.settle_seconds)} to settle")
     if rule.on_delay_seconds:

@@ -16,6 +16,7 @@ from shared.signals import Reading
 if TYPE_CHECKING:
     from shared.alerts.service import Alerts
     from shared.equipment.model import Equipment
+    from shared.telemetry.context import MachineContexts
     from shared.telemetry.readings import Readings
 
 __all__ = ["Ingest"]
@@ -43,6 +44,8 @@ class Ingest:
     health: ConnectionHealth
     events: EventLog
     rates: RateLimits = field(default_factory=RateLimits)
+    contexts: MachineContexts | None = None
+    """What other systems know of the machines; ``None``: nothing is asked."""
 
     async def take(self, equipment: Equipment, reading: Reading) -> None:
         """Take a reading, good or bad; safe to repeat.
@@ -61,6 +64,8 @@ class Ingest:
         """
         for said in readings:
             reading = self.rates.judged(equipment, said)
+            if self.contexts is not None:
+                reading = await self.contexts.put_on(reading)
             if await self.readings.record(reading):
                 READINGS_INGESTED.record(1, quality=reading.quality.value)
             await self.alerts.evaluate(equipment, reading)

@@ -18,11 +18,14 @@ __all__ = [
     "BATCH_STARTED",
     "CALL_RECORDED",
     "CATALOGUE",
+    "CONNECTION",
     "EQUIPMENT_CONNECTION_CHANGED",
     "EQUIPMENT_STATE_CHANGED",
     "EXTERNAL",
     "MACHINE",
     "NONE",
+    "PLATFORM_NOTIFICATIONS_FAILING",
+    "PLATFORM_NOTIFICATIONS_RECOVERED",
     "RELAY",
     "RELAY_BACK",
     "RELAY_CERTIFICATE_EXPIRING",
@@ -48,6 +51,8 @@ RELAY = "RELAY"
 """Object type of what is about a relay; the object id is the relay's."""
 WORK_ORDER = "WORK_ORDER"
 """Object type of what is about an order of a work-instruction platform; the object id is its work order id."""
+CONNECTION = "CONNECTION"
+"""Object type of what is about a connection to a platform; the object id is the connection's."""
 NONE = "NONE"
 """Object type of what is about nothing in particular."""
 
@@ -75,6 +80,8 @@ WORK_ORDER_UPDATED = "WORK_ORDER_UPDATED"
 REPORT_COMPLETED = "REPORT_COMPLETED"
 VALUE_ENTERED = "VALUE_ENTERED"
 EXTERNAL = "EXTERNAL"
+PLATFORM_NOTIFICATIONS_FAILING = "PLATFORM_NOTIFICATIONS_FAILING"
+PLATFORM_NOTIFICATIONS_RECOVERED = "PLATFORM_NOTIFICATIONS_RECOVERED"
 TEST = "TEST"
 
 
@@ -145,6 +152,17 @@ _RELAY_FIELDS = {
     "relay_id": "the relay",
     "relay_name": "the relay's name, for people",
     "url": "where its state can be read",
+}
+
+_PLATFORM_FIELDS = {
+    "connection_id": "the connection to the platform",
+    "connection_name": "its name, for people",
+    "platform": "which platform",
+    "registration_id": "our registration, as the platform names it",
+    "event_type": "of what it is to tell us, in the platform's words",
+    "last_triggered_at": "when it last had something to tell; null if never",
+    "last_successful_at": "when it last told us; null if never",
+    "url": "where the connection can be read",
 }
 
 _BATCH_FIELDS = {
@@ -368,6 +386,18 @@ CATALOGUE: Mapping[str, EventType] = {
                 "received_at": "when it came in; the platform tells no time of its own",
                 "inbox_id": "the message as it came: GET /api/v1/inbox/{inbox_id}",
             },
+        ),
+        EventType(
+            PLATFORM_NOTIFICATIONS_FAILING,
+            "A platform has something to tell us and cannot deliver it.",
+            CONNECTION,
+            _PLATFORM_FIELDS,
+        ),
+        EventType(
+            PLATFORM_NOTIFICATIONS_RECOVERED,
+            "A platform that could not deliver to us does so again.",
+            CONNECTION,
+            _PLATFORM_FIELDS,
         ),
         EventType(EXTERNAL, "Somebody outside told of something by the events API.", object_type=NONE),
         EventType(TEST, "A test that a person asked for; nothing happened.", object_type=NONE),

@@ -80,6 +80,8 @@ class HookSource:
     relay_id: str | None = None
     """The relay at which its messages come in. Its address is closed here then: a token that went over a plant's
     network in the clear opens nothing in the internet."""
+    kept_hashes: tuple[str, ...] = ()
+    """Of further tokens, which we hand out ourselves: where we register somewhere to be told."""
 
     @classmethod
     def from_document(cls, document: Document) -> HookSource:
@@ -114,6 +116,7 @@ class HookSource:
             old_credentials_ref=document.get("oldCredentialsRef"),
             old_secrets_until=moment("oldSecretsUntil"),
             relay_id=document.get("relayId"),
+            kept_hashes=tuple(kept["hash"] for kept in document.get("kept", {}).values()),
         )
 
     def is_open(self, now: datetime) -> bool:
@@ -121,12 +124,13 @@ class HookSource:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     def opens(self, token: str, now: datetime) -> bool:
-        """Is this the token of its path, or the one before while that still counts?"""
+        """Is this the token of its path, the one before while that still counts, or one that we handed out?"""
         given = token_hash(token)
         current = hmac.compare_digest(given, self.token_hash)
         old_counts = self.old_token_until is not None and now < self.old_token_until
         old = hmac.compare_digest(given, self.old_token_hash or NO_HASH)
-        return self.is_open(now) and (current or (old and old_counts))
+        kept = [hmac.compare_digest(given, one) for one in self.kept_hashes]
+        return self.is_open(now) and (current or (old and old_counts) or any(kept))
 
 
 def token_hash(token: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from shared import json_text
 from shared.audit import AuditLog
 from shared.clock import Clock, iso
-from shared.errors import Conflict, InvalidInput, NotFound, OvenbridgeError
+from shared.errors import Conflict, InvalidInput, NotFound, OvenbridgeError, PreconditionFailed, Unavailable
 from shared.inbox.kinds import SourceKeys
 from shared.inbox.source import NO_HASH, HookSource, NewHookSource, token_hash
 from shared.secrets import Vault
@@ -37,6 +37,7 @@ TOKEN_BYTES = 16
 CACHE_FOR = timedelta(seconds=10)
 SECRET_CACHE_FOR = timedelta(minutes=10)
 CACHED = 1_000
+MAX_TRIES = 10
 USE_NOTED_EVERY = timedelta(minutes=5)
 
 
@@ -173,10 +174,44 @@ class HookSources:
                 SetPath("rotatedAt", iso(now)),
                 SetPath("expiresAt", said["expiresAt"]),
                 SetPath("revokedAt", None),
+                SetPath("kept", {}),
             ]
+            kept = (await self._read(id)).document.get("kept", {})
             stored = await self._store.patch(CONTAINER, (id,), id, changes)
+            await self._forget(*(one["ref"] for one in kept.values()))
         self._cache.pop(id, None)
         return HookSource.from_document(stored.document), token
+
+    async def kept_token(self, id: str, keeper: str, *, caller: Caller) -> str:
+        """A token of its path that we hand out ourselves, the same whenever it is asked for: for registering somewhere
+        without a person. It lies in the vault. Rotating the source makes another one of it.
+
+        Args:
+            id: of the source.
+            keeper: who asks; each has a token of its own.
+            caller: who that is, for the audit log.
+
+        Raises:
+            NotFound: there is no such source.
+            Unavailable: the vault is away, or too many others change the source at once.
+        """
+        for _ in range(MAX_TRIES):
+            stored = await self._read(id)
+            kept = stored.document.get("kept", {})
+            if keeper in kept:
+                return await self._secret(kept[keeper]["ref"], self._clock.now())
+            token, ref = secrets.token_urlsafe(TOKEN_BYTES), _ref(id, "kept")
+            changed = {**stored.document, "kept": {**kept, keeper: {"ref": ref, "hash": token_hash(token)}}}
+            async with self._recorded(id, "hook.address_kept", caller, after={"keeper": keeper}):
+                await self._vault.set(ref, token)
+                try:
+                    await self._store.replace(CONTAINER, changed, etag=stored.etag)
+                except PreconditionFailed:
+                    await self._vault.delete(ref)
+                    continue
+            self._cache.pop(id, None)
+            return token
+        raise Unavailable("Too many others change this hook source at once. Try again.", retry_after=1.0)
 
     async def change(self, id: str, fields: Mapping[str, Any], *, caller: Caller) -> HookSource:
         """Change a source in place; its address and secrets stay.
@@ -259,11 +294,13 @@ class HookSources:
 
     async def delete(self, id: str, *, caller: Caller) -> None:
         """Nobody may call in by it any more: at once here, within seconds elsewhere. Raises ``NotFound``."""
-        source = await self.get(id)
+        document = (await self._read(id)).document
+        source = HookSource.from_document(document)
         async with self._recorded(id, "hook.deleted", caller, before={"name": source.name, "kind": source.kind}):
             await self._store.delete(CONTAINER, (id,), id)
             await self._forget(source.secret_ref, source.credentials_ref, source.broker_ref)
             await self._forget(source.old_secret_ref, source.old_credentials_ref)
+            await self._forget(*(one["ref"] for one in document.get("kept", {}).values()))
         self._cache.pop(id, None)
 
     async def admit(self, id: str, token: str) -> HookSource | None:

@@ -18,41 +18,32 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared import json_text
-from shared.clock import Clock, iso, parse_iso
+from shared.clock import Clock
 from shared.collection.backoff import pause_seconds
 from shared.connectors.mqtt_opening import take_queue
 from shared.connectors.mqtt_plan import MqttPlan, plan
 from shared.connectors.profiles import profiles
 from shared.errors import DeviceAuthenticationError, DeviceError, FieldProblem, InvalidInput, OvenbridgeError
-from shared.events import Event, EventLog
-from shared.events.catalogue import EXTERNAL, NONE
-from shared.ids import digest_id
-from shared.inbox.kinds import Look, SourceKeys
-from shared.inbox.model import InboundMessage
 from shared.inbox.service import Accepted
 from shared.inbox.source import HookSource
 from shared.outgoing.targets import TargetPolicy
+from shared.platforms.force_bridge.kind import FETCHED
+from shared.platforms.force_bridge.received import same_notification
 
 if TYPE_CHECKING:
     from shared.connectors.mqtt_session import Arrival
     from shared.inbox.model import Verdict
 
-__all__ = ["KIND", "POSTED", "LanNotifications", "NotificationKind", "same_notification"]
+__all__ = ["LanNotifications"]
 
 log = logging.getLogger("ovenbridge.force_bridge")
 
-KIND = "force_bridge_mqtt"
-POSTED = "force_bridge"
-"""The same notifications, posted to our address."""
 ROOT = "external"
 EVERY_SECONDS = 10
 """The timer's, for the back-off."""
 KNOWN_FOR = timedelta(seconds=30)
 """So long the list of sources is believed; credentials longer."""
 CREDENTIALS_FOR = timedelta(minutes=10)
-MAX_PAYLOAD_BYTES = 65_536
-_PARTS = ("callbackId", "timestamp", "eventType", "objectType", "objectId", "data")
-"""What makes a notification the same one: it has no id."""
 
 
 @dataclass(slots=True)
@@ -174,7 +165,7 @@ class LanNotifications:
     async def _open_sources(self) -> list[HookSource]:
         now = self._clock.now()
         if self._known is None or now - self._known[0] >= self._known_for:
-            self._known = (now, await self._sources.of_kind(KIND))
+            self._known = (now, await self._sources.of_kind(FETCHED))
         return [source for source in self._known[1] if source.is_open(now) and source.relay_id is None]
 
     async def _credentials_of(self, source: HookSource) -> Mapping[str, str]:
@@ -225,95 +216,6 @@ class LanNotifications:
                     field="additional_config.path",
                 )
         return worked_out
-
-
-class NotificationKind:
-    """Publishes an ``EXTERNAL`` event that says what FORCE Bridge said."""
-
-    def __init__(self, events: EventLog, *, name: str = KIND) -> None:
-        """``name``: of the kind; :data:`POSTED` for those that FORCE Bridge posts by HTTP."""
-        self._events = events
-        self._name = name
-
-    def check(self, options: Mapping[str, Any], keys: SourceKeys) -> dict[str, Any]:
-        """It has none: FORCE Bridge signs nothing, and for a broker everything stands in ``broker``."""
-        if options:
-            raise InvalidInput(f"The kind {self._name} has no options.", field=f"options.{next(iter(options))}")
-        if keys.signing or keys.credentials:
-            why = (
-                "FORCE Bridge signs nothing and signs in nowhere: its path is secret."
-                if self._name == POSTED
-                else f"Messages of the kind {KIND} are fetched: user name and password stand in `broker`."
-            )
-            raise InvalidInput(
-                why,
-                field="signing_secret" if keys.signing else "credentials",
-            )
-        return {}
-
-    def look(self, source: HookSource, keys: SourceKeys, raw: bytes, headers: Mapping[str, str], now: datetime) -> Look:
-        """The same by what makes a notification the same one."""
-        key, event = same_notification(raw)
-        return Look("unsigned", event=event, dedupe_key=key, equipment_id=source.equipment_id)
-
-    async def handle(self, source: HookSource, message: InboundMessage) -> dict[str, Any]:
-        """Idempotent: the event's id follows from the message (and how often a person had it replayed).
-
-        Raises:
-            InvalidInput: it is no notification.
-        """
-        said = _properties(message.raw)
-        if said is None:
-            raise InvalidInput("This is no FORCE Bridge notification: there is no object `properties` in it.")
-        event = Event(
-            id=digest_id(message.id, str(message.replays)),
-            type=EXTERNAL,
-            timestamp=_time(said.get("timestamp")) or message.received_at,
-            object_type=_text(said.get("objectType")) or NONE,
-            object_id=_text(said.get("objectId")),
-            name=source.event_name or _text(said.get("eventName")) or message.event or source.id,
-            data={
-                "source": source.id,
-                "event": message.event,
-                "verdict": message.verdict,
-                "received_at": iso(message.received_at),
-                "inbox_id": message.id,
-                "topic": message.headers.get("mqtt-topic"),
-                "payload": said if len(message.raw) <= MAX_PAYLOAD_BYTES else None,
-            },
-            correlation_id=message.correlation_id,
-        )
-        targets = await self._events.publish(event)
-        return {"eventId": event.id, "eventType": event.type, "targets": targets}
-
-
-def same_notification(raw: bytes) -> tuple[str, str | None]:
-    """What makes it the same when it comes again, and what it calls itself."""
-    said = _properties(raw)
-    if said is None:
-        return f"body:{digest_id(raw)}", None
-    identity = json_text.canonical([said.get(part) for part in _PARTS])
-    return f"notification:{digest_id(identity)}", _text(said.get("eventType"))
-
-
-def _properties(raw: bytes) -> dict[str, Any] | None:
-    try:
-        document = json_text.load_foreign(raw)
-    except InvalidInput:
-        return None
-    said = document.get("properties") if isinstance(document, dict) else None
-    return said if isinstance(said, dict) else None
-
-
-def _text(value: Any) -> str | None:
-    return value[:100] if isinstance(value, str) and value else None
-
-
-def _time(value: Any) -> datetime | None:
-    try:
-        return parse_iso(value) if isinstance(value, str) else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def _in_words(err: InvalidInput) -> InvalidInput:

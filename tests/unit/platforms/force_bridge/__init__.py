@@ -1,0 +1,1 @@
+"""FORCE Bridge as a client, and what it tells us."""
