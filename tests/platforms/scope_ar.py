@@ -162,6 +162,9 @@ class WorkLink:
         if "__type" in query and "__type(name" in query:
             names = [{"name": name} for name in session() if not name.startswith("_")]
             return {"data": {"session": {"fields": names}, "call": {"fields": [{"name": "externalData"}]}}}
+        for name, kind in (("scenarioSessions", "ScenarioSession"), ("calls", "Call")):
+            if f"{name}(" in query:
+                return {"data": {name: self._listed(kind, variables)}}
         if "scenarioSessionEvents" in query:
             found = self.captures.get(str(variables["id"]), [])
             return {"data": {"scenarioSessionEvents": _page(found, variables["first"], variables.get("after"))}}
@@ -172,6 +175,17 @@ class WorkLink:
         if node is None:
             return {"data": {"node": None}}
         return {"data": {"node": self._selected(node, query, variables)}, **node.get("_beside", {})}
+
+    def _listed(self, kind: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Newest first, as far as the token may read them; the others are left out without a word."""
+        since = variables.get("since", "")
+        nodes = [
+            {name: node.get(name) for name in ("__typename", "id", "startedAt", "endedAt", "state")}
+            for node in self.nodes.values()
+            if node["__typename"] == kind and node["id"] not in self.unreadable and node["startedAt"] >= since
+        ]
+        nodes.sort(key=lambda node: str(node["startedAt"]), reverse=True)
+        return _page(nodes, variables["first"], variables.get("after"))
 
     def _selected(self, node: dict[str, Any], query: str, variables: dict[str, Any]) -> dict[str, Any]:
         if f"on {node['__typename']}" not in query:

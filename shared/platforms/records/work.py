@@ -46,6 +46,8 @@ SYSTEMS = ("rest_record", "salesforce", "dataverse")
 KNOWN_FOR = timedelta(seconds=10)
 GRACE = timedelta(seconds=30)
 """An update that is overdue by so much lost its message."""
+BACK = timedelta(days=1)
+"""What ended so long before the connection was made is left alone."""
 SWEPT = 200
 MAX_INTENDED = 200_000
 """Bytes of a call, at most: it is kept until it is answered."""
@@ -85,7 +87,9 @@ class RecordKeeping:
         messages = []
         for connection in await self._systems():
             words = words or words_of(record, base_url=self._base_url)
-            if connection.enabled and wanted(connection.options, words, ended=record["ended"]):
+            if not connection.enabled or _before(record, connection):
+                continue
+            if wanted(connection.options, words, ended=record["ended"]):
                 message = await self._owe(record, connection)
                 if message is not None:
                     messages.append(message)
@@ -395,6 +399,11 @@ class RecordKeeping:
             if after is None:
                 raise Conflict("Only what failed or is unknown can be settled by hand.")
         return after
+
+
+def _before(record: Document, connection: PlatformConnection) -> bool:
+    """An import of history must not flood a system that was connected later; a replay tells of it all the same."""
+    return parse_iso(record.get("endedAt") or record["happenedAt"]) < connection.created_at - BACK
 
 
 def _newer(known: Document, record: Document, now: datetime) -> Document | None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from shared.errors import FieldProblem, InvalidInput
 from shared.platforms.scope_ar.queries import CALL_QUERY, CAPTURES_QUERY, SESSION_QUERY
 
-__all__ = ["ConnectionOptions", "HookOptions", "References", "checked"]
+__all__ = ["ConnectionOptions", "HookOptions", "ImportOptions", "References", "checked"]
 
 Model = TypeVar("Model", bound=BaseModel)
 Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
@@ -35,6 +35,36 @@ class References(_Options):
     equipment: tuple[Key, ...] = Field(("equipment_id",), max_length=10)
     batch: tuple[Key, ...] = Field(("batch_id",), max_length=10)
     alert: tuple[Key, ...] = Field(("alert_id",), max_length=10)
+
+
+class ImportOptions(_Options):
+    """How sessions and calls are found that no webhook brought."""
+
+    enabled: bool = True
+    every_minutes: int = Field(60, ge=10, le=10_080, description="A walk through the list begins so often.")
+    history_days: int = Field(30, ge=1, le=3_650, description="What began earlier is left where it is.")
+    grace_minutes: int = Field(10, ge=1, le=1_440, description="So long a webhook may take before it counts as missed.")
+    overlap_minutes: int = Field(60, ge=0, le=10_080, description="`$since` is so much earlier than the walk before.")
+    recheck_minutes: int = Field(30, ge=5, le=10_080, description="What goes on is asked for again so often.")
+    pages_per_run: int = Field(20, ge=1, le=200)
+    sessions_query: str | None = Field(
+        None,
+        max_length=20_000,
+        description="With `$first`, `$after` and pageInfo; `$since` (an ISO time) is filled in where it is declared. "
+        "Unverified: default is scenarioSessions, whose name and filters no public contract shows.",
+    )
+    calls_query: str | None = Field(
+        None, max_length=20_000, description="The same for calls. Unverified, so that there is none by default."
+    )
+
+    @field_validator("sessions_query", "calls_query")
+    @classmethod
+    def _a_list(cls, value: str | None) -> str | None:
+        if value is not None and (
+            "$first" not in value or "$after" not in value or "pageInfo" not in value or "mutation" in value
+        ):
+            raise ValueError("write a query with $first, $after and pageInfo { hasNextPage endCursor }")
+        return value
 
 
 class ConnectionOptions(_Options):
@@ -72,6 +102,7 @@ class ConnectionOptions(_Options):
         ("completed", "complete", "finished", "ended"), max_length=20, description="Unverified; endedAt counts anyway."
     )
     references: References = References()
+    imports: ImportOptions = ImportOptions()
     copy_captures: bool = Field(True, description="Keep photos while their addresses live.")
     capture_hosts: tuple[Host, ...] = Field(
         (), max_length=20, description="Hosts that files may be fetched from, beside the one of `url`."

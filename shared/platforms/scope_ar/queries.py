@@ -8,7 +8,7 @@ Who has other fields gives queries of their own as options of the connection. ``
 
 from __future__ import annotations
 
-__all__ = ["CALL_QUERY", "CAPTURES_QUERY", "PROBE_QUERY", "SESSION_QUERY"]
+__all__ = ["CALL_QUERY", "CAPTURES_QUERY", "LIST_QUERY", "PROBE_QUERY", "SESSION_QUERY"]
 
 SESSION_QUERY = """\
 query OvenbridgeSession($id: ID!, $first: Int!, $after: String, $eventsAfter: String) {
@@ -51,6 +51,16 @@ query OvenbridgeCaptures($id: ID!, $first: Int!, $after: String) {
   }
 }
 """
+
+LIST_QUERY = """\
+query OvenbridgeSessions($first: Int!, $after: String) {
+  scenarioSessions(first: $first, after: $after) {
+    nodes { __typename id startedAt endedAt state }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+"""
+"""Unverified: no public contract names the list."""
 
 PROBE_QUERY = """\
 query OvenbridgeProbe {

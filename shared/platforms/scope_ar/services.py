@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shared.platforms.scope_ar.connection import ScopeAr
     from shared.platforms.scope_ar.graphql import GraphQl
     from shared.platforms.scope_ar.hook_kind import ScopeArKind
+    from shared.platforms.scope_ar.importing import SessionImport
     from shared.platforms.scope_ar.links import DeeplinkBuilder
     from shared.platforms.scope_ar.sessions import ScopeSessions
     from shared.services import Services
@@ -63,3 +64,11 @@ class ScopeArRoom:
 
         house = self._house
         return DeeplinkBuilder(house.store, house.platforms.connections, house.audit, house.clock)
+
+    @cached_property
+    def importing(self) -> SessionImport:
+        """Finds what no webhook brought."""
+        from shared.platforms.scope_ar.importing import SessionImport
+
+        house = self._house
+        return SessionImport(house.store, house.platforms.connections, self.sessions, house.work.sessions, house.clock)
