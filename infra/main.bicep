@@ -164,6 +164,7 @@ var tags = {
 var cosmosDatabase = 'ovenbridge'
 var packageContainer = 'app-package'
 var anchorsContainer = 'audit-anchors'
+var capturesContainer = 'session-captures'
 var premium = serviceBusSku == 'Premium'
 var budgetStart = empty(budgetStartDate) ? '${thisMonth}-01' : budgetStartDate
 
@@ -199,6 +200,8 @@ module storage 'modules/storage.bicep' = {
     packageContainerName: packageContainer
     anchorsContainerName: anchorsContainer
     anchorsImmutableDays: anchorsImmutableDays
+    capturesContainerName: capturesContainer
+    capturesDays: 730
     anchorsLocked: anchorsLocked
     privateOnly: vnetEnabled
     workspaceId: monitoring.outputs.workspaceId
@@ -259,6 +262,7 @@ module appRights 'modules/rbac.bicep' = {
     hostAccountName: storage.outputs.hostAccountName
     anchorsAccountName: storage.outputs.anchorsAccountName
     anchorsContainerName: storage.outputs.anchorsContainerName
+    capturesContainerName: storage.outputs.capturesContainerName
     serviceBusName: serviceBus.outputs.name
     vaultName: vault.outputs.name
     insightsName: monitoring.outputs.insightsName
@@ -286,6 +290,7 @@ module developerRights 'modules/rbac.bicep' = if (!empty(principalId)) {
     hostAccountName: storage.outputs.hostAccountName
     anchorsAccountName: storage.outputs.anchorsAccountName
     anchorsContainerName: storage.outputs.anchorsContainerName
+    capturesContainerName: storage.outputs.capturesContainerName
     serviceBusName: serviceBus.outputs.name
     vaultName: vault.outputs.name
     insightsName: monitoring.outputs.insightsName

@@ -16,6 +16,9 @@ param anchorsAccountName string
 @description('Name of the container of audit anchors.')
 param anchorsContainerName string
 
+@description('Name of the container of photos and films of work sessions, in the same account.')
+param capturesContainerName string
+
 @description('Name of the Service Bus namespace.')
 param serviceBusName string
 
@@ -66,6 +69,11 @@ resource anchors 'Microsoft.Storage/storageAccounts/blobServices/containers@2025
   name: anchorsContainerName
 }
 
+resource captures 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' existing = {
+  parent: anchorsBlobs
+  name: capturesContainerName
+}
+
 resource namespace 'Microsoft.ServiceBus/namespaces@2024-01-01' existing = {
   name: serviceBusName
 }
@@ -96,6 +104,16 @@ resource useHostStorage 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
 resource writeAnchors 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(anchors.id, principalId, 'anchors', anchorsRoleId)
   scope: anchors
+  properties: {
+    principalId: principalId
+    principalType: principalType
+    roleDefinitionId: empty(anchorsRoleId) ? builtInAnchorsRoleId : anchorsRoleId
+  }
+}
+
+resource writeCaptures 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(captures.id, principalId, 'captures', anchorsRoleId)
+  scope: captures
   properties: {
     principalId: principalId
     principalType: principalType

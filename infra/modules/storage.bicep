@@ -22,6 +22,12 @@ param packageContainerName string
 @description('Name of the container that holds the audit anchors.')
 param anchorsContainerName string
 
+@description('Name of the container that holds photos and films of work sessions.')
+param capturesContainerName string
+
+@description('How many days photos and films of work sessions are kept; as long as the records of the sessions.')
+param capturesDays int
+
 @description('How many days after its creation an anchor cannot be changed or deleted.')
 param anchorsImmutableDays int
 
@@ -137,6 +143,48 @@ resource immutable 'Microsoft.Storage/storageAccounts/blobServices/containers/im
   }
 }
 
+// No immutability: people are in these photos, and an owner of the account must be able to delete one.
+resource capturesContainer 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
+  parent: anchorsBlobs
+  name: capturesContainerName
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
+resource capturesEnd 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06-01' = {
+  parent: anchors
+  name: 'default'
+  properties: {
+    policy: {
+      rules: [
+        {
+          name: 'captures-end'
+          enabled: true
+          type: 'Lifecycle'
+          definition: {
+            filters: {
+              blobTypes: [
+                'blockBlob'
+              ]
+              prefixMatch: [
+                '${capturesContainerName}/'
+              ]
+            }
+            actions: {
+              baseBlob: {
+                delete: {
+                  daysAfterCreationGreaterThan: capturesDays
+                }
+              }
+            }
+          }
+        }
+      ]
+    }
+  }
+}
+
 resource anchorsLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: anchorsBlobs
   name: 'to-log-analytics'
@@ -172,6 +220,9 @@ output anchorsAccountName string = anchors.name
 
 @description('Name of the anchors container.')
 output anchorsContainerName string = anchorsContainer.name
+
+@description('Name of the container for photos and films of work sessions.')
+output capturesContainerName string = capturesContainer.name
 
 @description('Blob endpoint of the anchors account.')
 output anchorsBlobUri string = anchors.properties.primaryEndpoints.blob

@@ -101,6 +101,7 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
     "Microsoft.Storage/storageAccounts": ResourceType(
         "2025-06-01", _STORAGE, "StorageAccountCreateParameters", "StorageAccount"
     ),
+    "Microsoft.Storage/storageAccounts/managementPolicies": ResourceType("2025-06-01", _STORAGE, "ManagementPolicy"),
     _BLOBS: ResourceType("2025-06-01", _STORAGE, "BlobServiceProperties"),
     f"{_BLOBS}/containers": ResourceType("2025-06-01", _STORAGE, "BlobContainer"),
     f"{_BLOBS}/containers/immutabilityPolicies": ResourceType("2025-06-01", _STORAGE, "ImmutabilityPolicy"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared.clock import ManualClock
+from shared.services import Services
 from tests.platforms.scope_ar import SESSION_ID, completed
 from tests.unit.platforms.scope_ar.conftest import World
 
@@ -169,3 +171,13 @@ async def test_whoever_does_not_want_copies_gets_none(photographed: World) -> No
     await photographed.hook()
     (record,) = await photographed.records()
     assert (record.get("captures"), photographed.cms.fetched) == (None, [])
+
+
+def test_the_container_in_azure_is_the_one_that_the_templates_make() -> None:
+    from shared.settings import Settings
+
+    root = Path(__file__).resolve().parents[4]
+    given = {"AuditAnchorsConnection__blobServiceUri": "https://x.blob.core.windows.net", "DATA_DIR": "/nowhere"}
+    house = Services(Settings.from_environment(given))
+    assert house.capture_blobs._container == "session-captures"  # type: ignore[attr-defined]
+    assert "var capturesContainer = 'session-captures'" in (root / "infra" / "main.bicep").read_text("utf-8")
