@@ -15,29 +15,67 @@ from shared.errors import InvalidInput
 
 if TYPE_CHECKING:
     from shared.platforms.operations1.profile import RequestProfile
+    from shared.platforms.operations1.requests import Reply
 
 bp = func.Blueprint()
+
+RESULT_AFTER_SECONDS = "3"
 
 
 @bp.route("api/requests/{profile}", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 @endpoint(Role.VIEWER, key_checked=True)
 async def answer_request(call: Call) -> Answer:
     """Answer an external request. The platform can store an address and a function key, and nothing more."""
-    return await _answer(call)
+    return await _answer(call, "/api/requests")
 
 
 @bp.route("api/v1/requests/{profile}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 @endpoint(Role.VIEWER)
 async def answer_request_v1(call: Call) -> Answer:
     """The same for callers with an API token: the host lets nobody without a function key to the other address."""
-    return await _answer(call)
+    return await _answer(call, "/api/v1/requests")
 
 
-async def _answer(call: Call) -> Answer:
+async def _answer(call: Call, surface: str) -> Answer:
     # Whatever content type a device claims: it is JSON, or it is refused as none.
-    reply = await call.services.external_requests.answer(call.route["profile"], call.raw, call.headers)
+    reply = await call.services.external_requests.answer(
+        call.route["profile"], call.raw, call.headers, asked_by=call.caller.name
+    )
     headers = {"X-Unanswered": ",".join(quote(tag) for tag in reply.unanswered)} if reply.unanswered else {}
+    if reply.running:
+        return _later(call, reply, headers, surface)
     return Answer(reply.body, headers=headers)
+
+
+def _later(call: Call, reply: Reply, headers: dict[str, str], surface: str) -> Answer:
+    """Something was begun whose result comes later: where it can be asked for, by the same kind of caller."""
+    urls = {
+        tag: f"{call.services.settings.base_url}{surface}/results/{run_id}" for tag, run_id in reply.running.items()
+    }
+    first = next(iter(urls.values()))
+    body = {"status": "running", "result_url": first, "results": urls, "values": reply.body}
+    return Answer(body, 202, {**headers, "Location": first, "Retry-After": RESULT_AFTER_SECONDS})
+
+
+@bp.route("api/requests/results/{run_id}", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+@endpoint(Role.VIEWER, key_checked=True)
+async def get_request_result(call: Call) -> Answer:
+    """What became of something that a request began, for holders of a function key."""
+    return await _result(call)
+
+
+@bp.route("api/v1/requests/results/{run_id}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER)
+async def get_request_result_v1(call: Call) -> Answer:
+    """What became of something that a request began: 202 while it goes on, then 200."""
+    return await _result(call)
+
+
+async def _result(call: Call) -> Answer:
+    found = await call.services.platforms.operations1.result(call.route["run_id"])
+    if found["status"] == "running":
+        return Answer(found, 202, {"Retry-After": RESULT_AFTER_SECONDS})
+    return Answer(found)
 
 
 @bp.route("api/v1/request-profiles", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -143,13 +143,13 @@ class Services(Backends):
         return Readings(self.store, self.clock, retention_days=self.settings.readings_retention_days)
 
     @cached_property
-    @cached_property
     def contexts(self) -> MachineContexts:
         """What other systems know of the machines."""
         from shared.telemetry.context import MachineContexts
 
         return MachineContexts(self.store, self.clock)
 
+    @cached_property
     def inbox(self) -> Inbox:
         """What came in from outside, as it came."""
         from shared.inbox.service import Inbox
@@ -412,9 +412,7 @@ class Services(Backends):
     @cached_property
     def external_requests(self) -> ExternalRequests:
         """A worker's instruction asks for a value."""
-        from shared.platforms.operations1.requests import ExternalRequests
-
-        return ExternalRequests(self.store, self.readings, self.equipment, self.audit, self.inbox, self.clock)
+        return self.platforms.operations1.requests
 
     @cached_property
     def local_requests(self) -> LocalRequests:

@@ -31,7 +31,7 @@ from shared.errors import (
     TooManyRequests,
     Unavailable,
 )
-from shared.signals import Quality, SignalValue, Value
+from shared.signals import Quality, Reading, SignalValue, Value
 
 if TYPE_CHECKING:
     from shared.connectors import Connectors
@@ -116,6 +116,19 @@ class RemoteControl:
         _allowed(equipment)
         writable(equipment.iot_config, signal).check(value)
         return equipment.name
+
+    async def read_now(self, equipment_id: str, signal: str, actor: Mapping[str, str]) -> Reading:
+        """What a machine that is open for remote control says now, asked of itself; nothing is changed.
+
+        Raises:
+            NotFound: no such machine.
+            Conflict: it is not open for remote control, or can only be read by polling.
+            OvenbridgeError: it cannot be asked.
+        """
+        equipment, _ = await self._equipment.get(equipment_id)
+        _allowed(equipment)
+        reach = self._direct if equipment.polled_from == "cloud" else self._through_relay()
+        return await reach.read(equipment, signal, actor)
 
     async def write(
         self, equipment_id: str, order: WriteOrder, actor: Mapping[str, str], *, etag: str | None = None

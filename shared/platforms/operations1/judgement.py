@@ -25,6 +25,10 @@ class TagAnswer:
     quality: Quality
     age_seconds: float | None
     reason: str | None
+    run_id: str | None = None
+    """What was done for it, where something was: ``runs.py``."""
+    running: bool = False
+    """It goes on; its value comes later."""
 
     @property
     def usable(self) -> bool:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from shared.clock import Clock
 from shared.errors import NotFound, Unavailable
+from shared.platforms.operations1.acting import OnSite
 from shared.platforms.operations1.profile import RequestProfile
 from shared.platforms.operations1.requests import LatestValues, Reply, consider
 
@@ -45,4 +46,5 @@ class LocalRequests:
             raise Unavailable(
                 f"The request profile {profile_id} is of another version than this relay: update the relay."
             ) from err
-        return (await consider(profile_id, profile, raw, self._readings, self._clock)).given()
+        considered = await consider(profile_id, profile, raw, self._readings, self._clock, OnSite(), "a page on site")
+        return considered.given()

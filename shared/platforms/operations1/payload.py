@@ -31,6 +31,8 @@ class Asked:
     """Names of all interaction tags in it that are not archived, each once."""
     report_id: str | None
     order_id: str | None
+    step_id: str | None = None
+    """The step, or the interaction, whose button was pressed."""
 
     @property
     def whole(self) -> bool:
@@ -58,8 +60,9 @@ def read_payload(payload: Any) -> Asked:
         versions=versions,
         realm=realm if isinstance(realm, str) else None,
         tags=tuple(dict.fromkeys(_tag_names(payload)))[:MAX_TAGS],
-        report_id=_first_id(payload, ("progressId", "reportId")),
+        report_id=_first_id(payload, ("progressId", "reportId")) or _report_of_cloud(payload),
         order_id=_first_id(payload, ("orderId",)),
+        step_id=_first_id(payload, ("stepId", "rowId")) or _button(payload),
     )
 
 
@@ -87,6 +90,28 @@ def objects(payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
             elif isinstance(node, list):
                 below.extend(value for value in node if isinstance(value, dict | list))
         level = below
+
+
+def _report_of_cloud(payload: dict[str, Any]) -> str | None:
+    """The data of an envelope is the report."""
+    return _first_id({"id": data.get("id")}, ("id",)) if isinstance(data := payload.get("data"), dict) else None
+
+
+def _button(payload: dict[str, Any]) -> str | None:
+    """Of a whole report: the only interaction that asks, where there is one."""
+    asking = [
+        node.get("id")
+        for node in objects(payload)
+        if isinstance(tags := node.get("interactionTags"), list)
+        and any(
+            isinstance(tag, dict)
+            and tag.get("interactionType") == "external-request"
+            and tag.get("archived") is not True
+            for tag in tags
+        )
+    ]
+    only = asking[0] if len(asking) == 1 else None
+    return str(only)[:100] if isinstance(only, int | str) and not isinstance(only, bool) else None
 
 
 def _first_id(payload: dict[str, Any], names: tuple[str, ...]) -> str | None:

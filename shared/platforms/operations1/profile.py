@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
-__all__ = ["PROFILE_ID", "RequestProfile", "TagSource"]
+from shared.platforms.operations1.actions import Action
+from shared.platforms.operations1.entered import VALUE_FIELDS
+from shared.platforms.operations1.templates import check_template
+
+__all__ = ["PROFILE_ID", "REQUEST_WORDS", "TAG_PARTS", "RequestProfile", "TagSource"]
 
 PROFILE_ID = r"^[a-z0-9][a-z0-9-]{0,49}$"
 MAX_TAGS = 100
+MAX_ACTIONS = 20
+TAG_PARTS = ("value", "unit", "quality", "age_seconds", "reason")
+REQUEST_WORDS = frozenset({"report_id", "order_id", "step_id"})
+FieldName = Annotated[str, StringConstraints(min_length=1, max_length=60)]
 
 
 class TagSource(BaseModel):
@@ -32,14 +40,44 @@ class RequestProfile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tags: dict[str, TagSource] = Field(min_length=1, max_length=MAX_TAGS)
+    actions: dict[str, Action] = Field(
+        default_factory=dict,
+        max_length=MAX_ACTIONS,
+        description="Tags whose value is calculated, told of a machine at large, or the result of something that is "
+        "done: a process started on a machine, another system told. Whoever may ask may have it done.",
+    )
+    tags: dict[str, TagSource] = Field(
+        default_factory=dict,
+        validate_default=True,
+        max_length=MAX_TAGS,
+        description="Tags that are answered with a machine's last value.",
+    )
     accepted_versions: tuple[str, ...] | None = Field(
         None, max_length=20, description="`version` or `fullVersion` of envelopes that are answered; absent: all."
     )
-    answer: Literal["values", "list", "with_quality"] = Field(
+    answer: Literal["values", "list", "with_quality", "template"] = Field(
         "values",
         description="values: {tag: value}; list: [{tag, value}]; with_quality: {tag: {value, unit, quality, "
-        "age_seconds, reason}}. Which of them fills other interactions is unverified: no public contract says.",
+        "age_seconds, reason}}; template: as `template` has it. Which of them fills other interactions is unverified: "
+        "no public contract says.",
+    )
+    template: Any = Field(
+        None,
+        description="With answer=template: JSON with places for values, `{tag}`, `{tag.unit}`, `{tag.quality}`, "
+        "`{tag.age_seconds}`, `{tag.reason}`, `{report_id}`, `{order_id}`, `{step_id}`. A text that is one place alone "
+        "becomes the value itself. All configured tags are answered then.",
+    )
+    on_running: Literal["accepted", "missing"] = Field(
+        "accepted",
+        description="A process that has not ended when the worker has waited long enough. accepted: 202 with the "
+        "address of its result. missing: as a tag without a value, and asking again gives the result. Which of them "
+        "the platform understands is unverified.",
+    )
+    value_fields: tuple[FieldName, ...] = Field(
+        VALUE_FIELDS,
+        min_length=1,
+        max_length=10,
+        description="Where an entered value stands in an interaction; the first that is there. Unverified.",
     )
     on_missing: Literal["omit", "null", "error"] | None = Field(
         None,
@@ -52,9 +90,9 @@ class RequestProfile(BaseModel):
     accept_uncertain: bool = Field(True, description="Are values of uncertain quality given?")
     keep_requests: bool = Field(True, description="Keep each request with its answer in the inbox, for a week.")
 
-    @field_validator("tags")
+    @field_validator("tags", "actions")
     @classmethod
-    def _named(cls, tags: dict[str, TagSource]) -> dict[str, TagSource]:
+    def _named(cls, tags: dict[str, Any]) -> dict[str, Any]:
         for name in tags:
             if not 0 < len(name) <= 200 or not name.isprintable() or name != name.strip():
                 raise ValueError("a tag is named as the interaction tag is, at most 200 characters, no blanks around")
@@ -68,6 +106,37 @@ class RequestProfile(BaseModel):
             return tuple(str(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in versions)
         return versions
 
+    @field_validator("tags")
+    @classmethod
+    def _some(cls, tags: dict[str, TagSource], info: ValidationInfo) -> dict[str, TagSource]:
+        if not tags and not info.data.get("actions"):
+            raise ValueError("configure at least one tag, here or under `actions`")
+        return tags
+
+    @model_validator(mode="after")
+    def _whole(self) -> RequestProfile:
+        both = sorted(self.tags.keys() & self.actions.keys())
+        if both:
+            raise ValueError(f"{both[0][:50]} stands under `tags` and under `actions`")
+        if (self.answer == "template") != (self.template is not None):
+            raise ValueError("`template` goes with answer=template")
+        check_template(self.template, self._is_place, example="{core_temp}")
+        return self
+
+    def _is_place(self, name: str) -> bool:
+        tag, _, part = name.rpartition(".")
+        names = self.tags.keys() | self.actions.keys()
+        return name in names or name in REQUEST_WORDS or (tag in names and part in TAG_PARTS)
+
+    def stored(self) -> dict[str, Any]:
+        """As it is written: what stands at its default is left out where relays of before do not know it."""
+        written = self.model_dump(mode="json")
+        plain = RequestProfile.model_fields
+        for name in ("actions", "template", "on_running", "value_fields"):
+            if written[name] in ({}, None) or getattr(self, name) == plain[name].default:
+                del written[name]
+        return written
+
     @property
     def missing(self) -> Literal["omit", "null", "error"]:
         """What a tag without a usable value becomes."""
@@ -79,14 +148,16 @@ class RequestProfile(BaseModel):
         """Is one of the envelope's versions accepted? Where there is no envelope there is none to refuse."""
         return self.accepted_versions is None or not versions or any(v in self.accepted_versions for v in versions)
 
-    def wanted(self, asked: Iterable[str], *, whole: bool) -> dict[str, TagSource]:
-        """The tags to answer.
+    def wanted(self, asked: Iterable[str], *, whole: bool) -> list[str]:
+        """The names of the tags to answer, in the order of the profile.
 
         A request without any configured tag is answered with all of them, unless it holds the whole report: the
         device sends only the step of the button, while the interaction to fill may stand in another step.
         """
-        if self.scope == "all":
-            return dict(self.tags)
+        configured = [*self.tags, *self.actions]
+        if self.scope == "all" or self.answer == "template":
+            return configured
         names = list(asked)
-        found = {name: self.tags[name] for name in names if name in self.tags}
-        return dict(self.tags) if not found and (not whole or not names) else found
+        known = set(configured)
+        found = [name for name in names if name in known]
+        return configured if not found and (not whole or not names) else found

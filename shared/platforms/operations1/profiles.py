@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,11 +34,20 @@ class ProfilePage:
 class RequestProfiles:
     """Creates, reads, changes and deletes profiles."""
 
-    def __init__(self, store: DocumentStore, equipment: EquipmentRegistry, audit: AuditLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: DocumentStore,
+        equipment: EquipmentRegistry,
+        audit: AuditLog,
+        clock: Clock,
+        *,
+        check: Callable[[RequestProfile], Awaitable[None]],
+    ) -> None:
         self._store = store
         self._equipment = equipment
         self._audit = audit
         self._clock = clock
+        self._check = check
         self._cache: OrderedDict[str, tuple[datetime, RequestProfile]] = OrderedDict()
 
     async def get(self, profile_id: str) -> tuple[RequestProfile, str]:
@@ -68,10 +78,11 @@ class RequestProfiles:
         """Create or replace a profile; its new etag, and whether it is new.
 
         Raises:
-            InvalidInput: a tag names a machine that is not registered.
+            InvalidInput: a tag names a machine that is not registered, or an action can never be done.
             PreconditionFailed: an etag is given, and it is stale or there is no such profile.
         """
         await self._check_machines(profile)
+        await self._check(profile)
         before, current = await self._standing(profile_id)
         if etag is not None and etag != current:
             raise PreconditionFailed("Somebody else changed this profile first. Read it again, then repeat the change.")
@@ -79,7 +90,7 @@ class RequestProfiles:
             "id": profile_id,
             "updatedAt": iso(self._clock.now()),
             "updatedBy": caller.id,
-            "profile": profile.model_dump(mode="json"),
+            "profile": profile.stored(),
         }
         recorded = self._audit.recorded(
             f"profile:{profile_id}",

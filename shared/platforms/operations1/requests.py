@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,10 +15,15 @@ from shared.clock import Clock
 from shared.equipment.registry import EquipmentRegistry
 from shared.errors import Conflict, FieldProblem, InvalidInput
 from shared.inbox.service import Inbox
+from shared.platforms.operations1.acting import Acting, OnSite, Work
+from shared.platforms.operations1.actions import Action, Calculate
+from shared.platforms.operations1.entered import entered_values
 from shared.platforms.operations1.judgement import TagAnswer, judge
 from shared.platforms.operations1.payload import Asked, read_payload
-from shared.platforms.operations1.profile import RequestProfile, TagSource
+from shared.platforms.operations1.profile import TAG_PARTS, RequestProfile, TagSource
 from shared.platforms.operations1.profiles import RequestProfiles
+from shared.platforms.operations1.starting import Asking
+from shared.platforms.operations1.templates import LEFT_OUT, fill
 from shared.signals import Reading, SignalValue
 from shared.storage import DocumentStore
 from shared.telemetry.readings import Readings
@@ -45,6 +50,8 @@ class Reply:
     body: Any
     unanswered: Mapping[str, str] = field(default_factory=dict)
     """Tags without a usable value, with the reason."""
+    running: Mapping[str, str] = field(default_factory=dict)
+    """Tags whose result comes later, with the id of their run: answered 202, and ``body`` holds what is known."""
 
 
 class ExternalRequests:
@@ -58,13 +65,17 @@ class ExternalRequests:
         audit: AuditLog,
         inbox: Inbox,
         clock: Clock,
+        acting: Callable[[], Acting],
     ) -> None:
-        self.profiles = RequestProfiles(store, equipment, audit, clock)
+        self.profiles = RequestProfiles(store, equipment, audit, clock, check=lambda one: acting().check(one))
+        self._acting = acting
         self._readings = readings
         self._inbox = inbox
         self._clock = clock
 
-    async def answer(self, profile_id: str, raw: bytes, headers: Mapping[str, str]) -> Reply:
+    async def answer(
+        self, profile_id: str, raw: bytes, headers: Mapping[str, str], *, asked_by: str = "somebody"
+    ) -> Reply:
         """Answer one request.
 
         Raises:
@@ -73,12 +84,21 @@ class ExternalRequests:
             NoUsableValue: a value is too old, bad or missing, and the profile wants that said.
         """
         profile = await self.profiles.current(profile_id)
-        considered = await consider(profile_id, profile, raw, self._readings, self._clock)
+        considered = await consider(
+            profile_id,
+            profile,
+            raw,
+            self._readings,
+            self._clock,
+            self._acting() if profile.actions else OnSite(),
+            asked_by,
+        )
         asked, reply = considered.asked, considered.reply
         if profile.keep_requests:
             effect = {
                 "answer": None if considered.refused else reply.body,
                 "unanswered": reply.unanswered,
+                **({"running": dict(reply.running)} if reply.running else {}),
                 "report": asked.report_id,
                 "order": asked.order_id,
             }
@@ -116,21 +136,58 @@ class Considered:
 
 
 async def consider(
-    profile_id: str, profile: RequestProfile, raw: bytes, readings: LatestValues, clock: Clock
+    profile_id: str,
+    profile: RequestProfile,
+    raw: bytes,
+    readings: LatestValues,
+    clock: Clock,
+    acting: OnSite,
+    asked_by: str,
 ) -> Considered:
-    """What is asked, and what can be answered from these readings.
+    """What is asked, what is done about it, and what can be answered.
 
     Raises:
         InvalidInput: it is no JSON object, of a version that the profile refuses, or asks for nothing configured.
     """
-    asked = read_payload(json_text.load_foreign(raw))
-    wanted = _wanted(profile_id, profile, asked)
-    answers = await _look_up(wanted, readings, clock, accept_uncertain=profile.accept_uncertain)
+    payload = json_text.load_foreign(raw)
+    asked = read_payload(payload)
+    names = _wanted(profile_id, profile, asked)
+    actions = {name: profile.actions[name] for name in names if name in profile.actions}
+    sources = {name: profile.tags[name] for name in names if name in profile.tags}
+    told = await _look_up(
+        sources | _inputs(profile, actions.values()), readings, clock, accept_uncertain=profile.accept_uncertain
+    )
+    answers = {name: told[name] for name in sources}
+    if actions:
+        work = Work(
+            Asking(profile_id, asked.report_id, asked.order_id, asked.step_id, asked_by),
+            entered_values(payload, profile.value_fields),
+            told,
+            profile.accept_uncertain,
+        )
+        answers |= await acting.act(actions, work)
+    return _considered(profile_id, profile, asked, {name: answers[name] for name in names})
+
+
+def _inputs(profile: RequestProfile, actions: Iterable[Action]) -> dict[str, TagSource]:
+    """Machines' values that calculations need."""
+    needed = {tag for action in actions if isinstance(action, Calculate) for tag in action.needs().values()}
+    return {tag: profile.tags[tag] for tag in needed if tag in profile.tags}
+
+
+def _considered(profile_id: str, profile: RequestProfile, asked: Asked, answers: Mapping[str, TagAnswer]) -> Considered:
     unanswered = {tag: a.reason or "There is no value." for tag, a in answers.items() if not a.usable}
-    if unanswered:
-        log.warning("The request profile %s has no usable value for: %s", profile_id, ", ".join(unanswered))
-    refused = NoUsableValue(unanswered) if unanswered and profile.missing == "error" else None
-    return Considered(asked, Reply(None if refused else _written(profile, answers), unanswered), refused)
+    running: dict[str, str] = {}
+    if profile.on_running == "accepted":
+        running = {tag: a.run_id for tag, a in answers.items() if a.running and a.run_id is not None}
+    missing = {tag: why for tag, why in unanswered.items() if tag not in running}
+    if missing:
+        log.warning("The request profile %s has no usable value for: %s", profile_id, ", ".join(missing))
+    refused = NoUsableValue(missing) if missing and profile.missing == "error" else None
+    if running and refused is None:
+        known = {tag: answer.value for tag, answer in answers.items() if answer.usable}
+        return Considered(asked, Reply(known, unanswered, running), None)
+    return Considered(asked, Reply(None if refused else _written(profile, asked, answers), unanswered), refused)
 
 
 async def _look_up(
@@ -166,7 +223,7 @@ async def _look_up_machine(
     return answers
 
 
-def _wanted(profile_id: str, profile: RequestProfile, asked: Asked) -> dict[str, TagSource]:
+def _wanted(profile_id: str, profile: RequestProfile, asked: Asked) -> list[str]:
     if not profile.accepts(asked.versions):
         accepted, given = " or ".join(profile.accepted_versions or ()), " / ".join(asked.versions)[:60]
         raise InvalidInput(
@@ -176,13 +233,16 @@ def _wanted(profile_id: str, profile: RequestProfile, asked: Asked) -> dict[str,
     if not wanted:
         raise InvalidInput(
             f"None of the interaction tags in this request is configured in the profile {profile_id}. It knows: "
-            f"{', '.join(profile.tags)[:500]}.",
+            f"{', '.join((*profile.tags, *profile.actions))[:500]}.",
             field="interactionTags",
         )
     return wanted
 
 
-def _written(profile: RequestProfile, answers: Mapping[str, TagAnswer]) -> Any:
+def _written(profile: RequestProfile, asked: Asked, answers: Mapping[str, TagAnswer]) -> Any:
+    if profile.answer == "template":
+        filled = fill(profile.template, _words(profile, asked, answers))
+        return None if filled is LEFT_OUT else filled
     given = {tag: answer for tag, answer in answers.items() if answer.usable or profile.missing != "omit"}
     if profile.answer == "values":
         return {tag: answer.value for tag, answer in given.items()}
@@ -198,3 +258,17 @@ def _written(profile: RequestProfile, answers: Mapping[str, TagAnswer]) -> Any:
         }
         for tag, answer in given.items()
     }
+
+
+def _words(profile: RequestProfile, asked: Asked, answers: Mapping[str, TagAnswer]) -> dict[str, Any]:
+    words: dict[str, Any] = {
+        "report_id": asked.report_id,
+        "order_id": asked.order_id,
+        "step_id": asked.step_id,
+    }
+    for tag, answer in answers.items():
+        value = LEFT_OUT if answer.value is None and profile.missing == "omit" else answer.value
+        parts = (value, answer.unit, answer.quality.value, answer.age_seconds, answer.reason)
+        words |= {f"{tag}.{name}": part for name, part in zip(TAG_PARTS, parts, strict=True)}
+        words[tag] = value
+    return words

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import InvalidInput
 from shared.platforms.operations1.happenings import Happenings
 from shared.platforms.operations1.hook_kind import WebhookKind
+from shared.platforms.operations1.runs import answer_of
 from shared.platforms.operations1.values_told import ValuesTold
 
 if TYPE_CHECKING:
     from shared.platforms.connections import PlatformConnection
+    from shared.platforms.operations1.acting import Acting
     from shared.platforms.operations1.connection import RestPlatform
     from shared.platforms.operations1.orders import Orders
+    from shared.platforms.operations1.requests import ExternalRequests
     from shared.platforms.operations1.rest import RestClient
+    from shared.platforms.operations1.runs import Runs
+    from shared.platforms.operations1.starting import Starts
     from shared.services import Services
 
 __all__ = ["Operations1"]
@@ -51,6 +56,69 @@ class Operations1:
 
         house = self._house
         return Orders(self.rest, house.store, house.audit, house.clock)
+
+    @cached_property
+    def requests(self) -> ExternalRequests:
+        """A worker's instruction asks for a value."""
+        from shared.platforms.operations1.requests import ExternalRequests
+
+        house = self._house
+        return ExternalRequests(
+            house.store,
+            house.readings,
+            house.equipment,
+            house.audit,
+            house.inbox,
+            house.clock,
+            acting=lambda: self.acting,
+        )
+
+    @cached_property
+    def runs(self) -> Runs:
+        """What was begun because a worker asked."""
+        from shared.platforms.operations1.runs import Runs
+
+        return Runs(self._house.store, self._house.clock)
+
+    @cached_property
+    def starts(self) -> Starts:
+        """Starting processes."""
+        from shared.platforms.operations1.starting import Starts
+
+        house = self._house
+        return Starts(self.runs, lambda: house.control, house.readings, house.clock)
+
+    @cached_property
+    def acting(self) -> Acting:
+        """The actions of request profiles."""
+        from shared.platforms.operations1.acting import Acting
+        from shared.platforms.operations1.calling import Callers
+        from shared.platforms.operations1.machine_told import MachinesTold
+
+        house = self._house
+        shared_sets = house.equipment.shared_credentials
+        callers = Callers(self.runs, house.http, house.vault, shared_sets, house.audit, house.clock)
+        machines = MachinesTold(house.readings, house.equipment, house.health, house.alerts, house.clock)
+        return Acting(self.starts, callers, machines, house.equipment, house.control)
+
+    async def result(self, run_id: str) -> dict[str, Any]:
+        """What became of something that was begun; the machine is asked if that is not known yet. Raises
+        ``NotFound``."""
+        run = (await self.starts.look(await self.runs.read(run_id))).document
+        answer = answer_of(run, self._house.clock.now())
+        return {
+            "id": run_id,
+            "status": "running" if run["status"] == "starting" else run["status"],
+            "tag": run["tag"],
+            "value": answer.value,
+            "unit": answer.unit,
+            "reason": answer.reason,
+            "profile": run["profile"],
+            "report_id": run["report"],
+            "order_id": run.get("order"),
+            "started_at": run["startedAt"],
+            "changed_at": run.get("changedAt"),
+        }
 
     async def connection(self, wanted: str | None) -> PlatformConnection:
         """The connection of this name, or the only one there is. Raises ``InvalidInput``, ``NotFound``."""

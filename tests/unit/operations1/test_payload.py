@@ -30,6 +30,7 @@ def test_the_cloud_sends_the_whole_report() -> None:
         tags=("ask_oven", "core_temp", "oven_state", "humidity"),
         report_id="880011",
         order_id=None,
+        step_id="112",
     )
     assert asked.whole
 
