@@ -110,9 +110,10 @@ class Notified:
         """Before and after, of what changed: which of two with one time came first."""
         if self.event_type == PHASE_CHANGED:
             return self.spelled("previousOperationPhase"), self.spelled("currentOperationPhase")
-        before = self.data.get("previousOperatingState")
-        inner = text(before.get("workplaceStateId")) if isinstance(before, dict) else None
-        return self.spelled("previousWorkplaceState") or inner, self.state
+        before, after = (self.data.get(f"{which}OperatingState") for which in ("previous", "current"))
+        if isinstance(before, dict) and isinstance(after, dict):
+            return text(before.get("id")), text(after.get("id"))
+        return self.spelled("previousWorkplaceState"), self.state
 
 
 def same_notification(raw: bytes) -> tuple[str, str | None]:
