@@ -130,7 +130,7 @@ class AlertRuleRow(_Row):
     kind: str = Field(description="What it watches for.")
     signal: str | None = Field(description="The signal it watches; empty where it watches a whole oven.")
     severity: str = Field(description="info, warning or critical.")
-    enabled: bool = Field(description="Is it on?")
+    enabled: bool = Field(description="Yes if it is on.")
 
 
 class AlertRuleList(_Row):
@@ -219,7 +219,7 @@ class ConnectionRow(_Row):
     """How a connection test went."""
 
     equipment_id: str = Field(description="The oven's ID.")
-    success: bool = Field(description="Was the oven reached?")
+    success: bool = Field(description="Yes if the oven was reached.")
     status: str = Field(description="connected, or a word for what went wrong.")
     response_time_ms: float | None = Field(description="How long it took, in milliseconds.")
     error_details: str | None = Field(description="What went wrong and what to do; empty if nothing.")

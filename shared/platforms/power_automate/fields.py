@@ -6,6 +6,7 @@ example that a test notification carries.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +22,7 @@ _TIMES = ("_at", "_until", "_since")
 _TITLES: Mapping[str, str] = {
     "equipment_id": "Oven ID",
     "equipment_name": "Oven name",
+    "site": "Plant",
     "alert_type": "Kind of alert",
     "value_text": "Value as text",
     "limit_text": "Limit as text",
@@ -33,7 +35,14 @@ _TITLES: Mapping[str, str] = {
     "start_at": "Start",
     "data": "All data as JSON text",
 }
-_WORDS = {"id": "ID"}
+_WORDS = {"id": "ID", "ms": "(ms)", "kwh": "(kWh)"}
+_MEANINGS: Mapping[str, str] = {
+    "equipment_id": "the oven's ID; empty where it is about none",
+    "equipment_name": "the oven's name; empty where it is about none",
+    "alert_type": "what sort of alert, such as temperature_deviation, connection_lost or haccp_not_reached",
+    "severity": "how serious: info, warning or critical; empty where nobody says",
+}
+"""Where the catalogue speaks to programmers."""
 
 _EXAMPLES: Mapping[str, Any] = {
     "alert_type": "temperature_deviation",
@@ -88,7 +97,8 @@ def field_of(name: str, meaning: str, *, important: bool = False) -> Field:
     else:
         kind = "integer" if name.endswith("_epoch") else "string"
     title = _TITLES.get(name) or " ".join(_WORDS.get(part, part) for part in name.split("_"))
-    return Field(name, kind, title[0].upper() + title[1:], sentence(meaning), name.endswith(_TIMES), important)
+    said = sentence(_MEANINGS.get(name, meaning).replace("null", "empty"))
+    return Field(name, kind, title[0].upper() + title[1:], said, name.endswith(_TIMES), important)
 
 
 def value_fields(name: str, meaning: str) -> tuple[Field, Field]:
@@ -118,5 +128,8 @@ def as_text(value: Any) -> str | None:
 
 
 def sentence(text: str) -> str:
-    """With a capital and a full stop."""
+    """With a capital, unless it begins with a word of the data, and a full stop."""
+    first = re.split("[ ,]", text, maxsplit=1)[0]
+    if "_" in first or ("," in text[: len(first) + 1] and first.islower()):
+        text = f"One of: {text}"
     return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -21,12 +21,12 @@ _COMMON = (
     field_of("occurred_at", "when it happened, in UTC", important=True),
     field_of("occurred_at_epoch", "when it happened, in whole seconds since 1970"),
     field_of("site", "the plant; empty where none is known", important=True),
-    field_of("severity", "info, warning or critical; empty where the event has none", important=True),
+    field_of("severity", "how serious it is", important=True),
     field_of("is_test", "yes when somebody asked for a test notification and nothing happened"),
 )
 _ANY = (
-    field_of("equipment_id", "the oven; empty where it is about none", important=True),
-    field_of("equipment_name", "the oven's name; empty where it is about none", important=True),
+    field_of("equipment_id", "the oven", important=True),
+    field_of("equipment_name", "its name", important=True),
     field_of("object_type", "what it is about: MACHINE, RELAY, NONE and so on"),
     field_of("object_id", "which one; for MACHINE the oven's ID"),
     field_of("name", "the name the sender gave it; empty where there is none"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,7 +11,10 @@ from shared.clock import ManualClock
 from shared.events import Event
 from shared.events.catalogue import ALERT_RAISED, CATALOGUE, MACHINE, TEST
 from shared.services import Services
+from tests.api import Drained
 from tests.unit.callbacks.receiver import Receiver, receiving
+
+Drain = Callable[..., Awaitable[Drained]]
 
 SIGNED = "/workflows/0f1/triggers/manual/paths/invoke?api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=aB%2Fc+d_e"
 """Path and query of a flow, as they are written: a signature with `%2F` and `+`."""

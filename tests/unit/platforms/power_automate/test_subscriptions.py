@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +10,10 @@ import pytest
 from shared.clock import ManualClock
 from shared.services import Services
 from shared.storage import Query, every
-from tests.api import Api, Drained
+from tests.api import Api
 from tests.unit.callbacks.receiver import Receiver
-from tests.unit.platforms.power_automate.conftest import SIGNED, happen
+from tests.unit.platforms.power_automate.conftest import SIGNED, Drain, happen
 
-Drain = Callable[..., Awaitable[Drained]]
 PATH = "/api/v1/flows/subscriptions"
 
 
