@@ -27,6 +27,12 @@ class WebhookQuery(BaseModel):
     offset: int = Field(0, ge=0, le=1_000_000)
 
 
+class NoQuery(BaseModel):
+    """Nothing can be asked for."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
 @bp.route("api/v1/webhooks", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 @endpoint(Role.ENGINEER)
 async def create_webhook(call: Call) -> Answer:
@@ -91,6 +97,7 @@ async def try_webhook(call: Call) -> Answer:
 @endpoint(Role.VIEWER)
 async def list_webhook_keys(call: Call) -> Answer:
     """The public keys that a receiver should trust now: the one that signs first."""
+    call.params(NoQuery)
     return Answer(await _keys(call))
 
 
