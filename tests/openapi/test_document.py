@@ -22,6 +22,7 @@ NO_BODY = {
     "replay_inbox_message",
     "revoke_hook_source",
     "test_callback",
+    "test_flow_subscription",
     "try_connection",
 }
 """Acts that need no words. A POST that is neither here nor has a body in the document has one that was not found."""
