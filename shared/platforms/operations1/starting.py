@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from shared.alerts.response_ports import Acted
 from shared.clock import Clock
 from shared.collection.alert_writes import AlertWrites
 from shared.errors import OvenbridgeError
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Asking", "Starts"]
 
+BREATHS = 3
+LONGEST_BREATH = 2.0
+"""Seconds; who asks for more does not get the order."""
 LOOKS_EVERY = 1.0
 """Seconds between two looks at a machine while a worker waits."""
 
@@ -124,9 +128,7 @@ class Starts:
         if action.result is not None:
             before = await self._before(action, action.result, asking)
         reason = f"Report {asking.report_id}" + (f", order {asking.order_id}" if asking.order_id else "")
-        acted = await self._writes.write(
-            action.equipment_id, action.signal, value, reason=reason[:200], actor=asking.actor
-        )
+        acted = await self._given(action, value, reason[:200], asking)
         if acted.outcome == "done":
             if action.result is None:
                 return await self._runs.note(run, status="done", value="started", reason=None)
@@ -134,6 +136,17 @@ class Starts:
         if acted.outcome == "unknown":
             return await self._runs.note(run, status="unknown", reason=acted.detail)
         return await self._runs.note(run, status="failed", reason=f"It was not started. {acted.detail}")
+
+    async def _given(self, action: Start, value: Value, reason: str, asking: Asking) -> Acted:
+        """Give the order; where the machine only wants a moment of peace, after that."""
+        for _ in range(BREATHS):
+            acted = await self._writes.write(
+                action.equipment_id, action.signal, value, reason=reason, actor=asking.actor
+            )
+            if acted.outcome != "again" or acted.retry_after is None or acted.retry_after > LONGEST_BREATH:
+                return acted
+            await asyncio.sleep(acted.retry_after)
+        return acted
 
     async def _before(self, action: Start, wanted: ResultOf, asking: Asking) -> dict[str, Any]:
         """Does the machine say already what it says at the end? Then that is no end of ours."""
