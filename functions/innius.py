@@ -114,6 +114,27 @@ async def rotate_webhook_key(call: Call) -> Answer:
     return Answer(await _keys(call))
 
 
+class MachinesQuery(BaseModel):
+    """What is asked for."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    sensors: bool = Field(False, description="With their sensors, the first 100 machines: a call for each.")
+
+
+@bp.route("api/v1/innius/{connection_id}/machines", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.ENGINEER, refuses=(429, 502))
+async def list_innius_machines(call: Call) -> Answer:
+    """The company's machines at innius, for `options.machines` of a hook source."""
+    query = call.params(MachinesQuery)
+    connection = await call.services.platforms.connections.get(call.route["connection_id"])
+    if connection.platform != "innius":
+        raise InvalidInput(f"{connection.id} is no connection to innius.", field="connection_id")
+    return Answer(
+        {"machines": await call.services.platforms.innius.rest.machines(connection, with_sensors=query.sensors)}
+    )
+
+
 @bp.timer_trigger(schedule="*/15 * * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)
 @timer_worker
 async def tell_webhooks(past_due: bool, house: Services) -> None:

@@ -103,6 +103,7 @@ class Platforms:
         """The platforms that can be connected to, by name."""
         return {
             "force_bridge": lambda: self.force_bridge.platform,
+            "innius": lambda: self.innius.platform,
             "operations1": lambda: self.operations1.platform,
             "scope_ar": lambda: self.scope_ar.platform,
             **self.records.systems,

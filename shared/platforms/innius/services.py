@@ -6,9 +6,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from shared.platforms.innius.connection import InniusApi
     from shared.platforms.innius.keys import SigningKeys
     from shared.platforms.innius.notification import SignedNotifications
     from shared.platforms.innius.receiver import InniusKind
+    from shared.platforms.innius.rest import InniusRest
     from shared.platforms.innius.telling import Telling
     from shared.services import Services
 
@@ -54,3 +56,17 @@ class Innius:
         house = self._house
         looking = Looking(lambda: house.alerts, lambda: house.readings, lambda: house.health, house.clock)
         return Telling(house.store, lambda: house.callbacks, lambda: house.equipment, looking, house.clock)
+
+    @cached_property
+    def rest(self) -> InniusRest:
+        """innius's own API."""
+        from shared.platforms.innius.rest import InniusRest
+
+        return InniusRest(self._house.http, self._house.platforms.connections)
+
+    @cached_property
+    def platform(self) -> InniusApi:
+        """Connections to it."""
+        from shared.platforms.innius.connection import InniusApi
+
+        return InniusApi(self._house.targets, self.rest)
