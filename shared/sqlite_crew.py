@@ -38,19 +38,29 @@ class Crew:
     """
 
     def __init__(self, path: Path, slot: int, size: int) -> None:
+        """
+        Raises:
+            BrokenSettings: there is no room beside the file.
+        """
         if not 0 <= slot < size <= MOST_WORKERS:
             raise ValueError(f"no slot {slot} of {size}")
         self.slot = slot
         self.size = size
         self._turn = _open(path.with_name(path.name + ".turn"))
         handle = _open(path.with_name(path.name + ".counts"))
+        length = size * _EACH * 8
         try:
-            length = size * _EACH * 8
             os.posix_fallocate(handle, 0, length)  # now: on a full disk, a page that is not there yet would be SIGBUS
-            self._map = mmap.mmap(handle, length)
+            mapped = mmap.mmap(handle, length)
+        except OSError as err:
+            os.close(self._turn)
+            raise BrokenSettings(
+                f"DATA_DIR: the folder {path.parent} cannot be shared among processes ({err.strerror}): make room on "
+                "its disk, or leave --workers out."
+            ) from err
         finally:
             os.close(handle)
-        self._counts = memoryview(self._map).cast("Q")
+        self._counts = memoryview(mapped).cast("Q")
         self._others = [other * _EACH for other in range(size) if other != slot]
         for area in range(_EACH):  # whoever had this slot before may have died between a commit and its count
             self.note(area)
@@ -74,9 +84,7 @@ class Crew:
         return sum([counts[first + area] for first in self._others])
 
     def close(self) -> None:
-        """Let go of it."""
-        self._counts.release()
-        self._map.close()
+        """Take no more turns. Counts may still be asked for by whoever ends last."""
         os.close(self._turn)
 
 

@@ -242,6 +242,16 @@ async def test_there_is_one_owner_and_it_waits_for_orphans(tmp_path: Path, monke
     SqliteFile.open(path).close()
 
 
+def test_no_room_to_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(BrokenSettings, match=r"DATA_DIR.*cannot be shared.*No space left.*leave --workers out"):
+        SqliteFile.open(tmp_path / "x.db", (0, 2))
+    SqliteFile.open(tmp_path / "x.db").close()
+
+
 def test_a_dead_process_leaves_no_turn_and_no_stale_count(tmp_path: Path) -> None:
     one, other = Crew(tmp_path / "x.db", 0, 2), Crew(tmp_path / "x.db", 1, 2)
     before = one.elsewhere(3)
