@@ -165,6 +165,7 @@ var cosmosDatabase = 'ovenbridge'
 var packageContainer = 'app-package'
 var anchorsContainer = 'audit-anchors'
 var capturesContainer = 'session-captures'
+var exportsContainer = 'work-exports'
 var premium = serviceBusSku == 'Premium'
 var budgetStart = empty(budgetStartDate) ? '${thisMonth}-01' : budgetStartDate
 
@@ -201,6 +202,7 @@ module storage 'modules/storage.bicep' = {
     anchorsContainerName: anchorsContainer
     anchorsImmutableDays: anchorsImmutableDays
     capturesContainerName: capturesContainer
+    exportsContainerName: exportsContainer
     capturesDays: 730
     anchorsLocked: anchorsLocked
     privateOnly: vnetEnabled
@@ -263,6 +265,7 @@ module appRights 'modules/rbac.bicep' = {
     anchorsAccountName: storage.outputs.anchorsAccountName
     anchorsContainerName: storage.outputs.anchorsContainerName
     capturesContainerName: storage.outputs.capturesContainerName
+    exportsContainerName: storage.outputs.exportsContainerName
     serviceBusName: serviceBus.outputs.name
     vaultName: vault.outputs.name
     insightsName: monitoring.outputs.insightsName
@@ -291,6 +294,7 @@ module developerRights 'modules/rbac.bicep' = if (!empty(principalId)) {
     anchorsAccountName: storage.outputs.anchorsAccountName
     anchorsContainerName: storage.outputs.anchorsContainerName
     capturesContainerName: storage.outputs.capturesContainerName
+    exportsContainerName: storage.outputs.exportsContainerName
     serviceBusName: serviceBus.outputs.name
     vaultName: vault.outputs.name
     insightsName: monitoring.outputs.insightsName

@@ -123,6 +123,17 @@ class Backends:
         return BlobFiles(self.settings.data_dir / "session-captures")
 
     @cached_property
+    def export_blobs(self) -> BlobStore:
+        """Where the files of each day are kept, for BI tools."""
+        if self.settings.azure.anchors.wanted:
+            from shared.blobs.blob_storage import BlobStorage
+
+            return BlobStorage(self.settings.azure.anchors, self.identity, container="work-exports")
+        from shared.blobs.files import BlobFiles
+
+        return BlobFiles(self.settings.data_dir / "work-exports")
+
+    @cached_property
     def targets(self) -> TargetPolicy:
         """Which addresses we connect to."""
         from shared.outgoing.targets import TargetPolicy

@@ -62,7 +62,7 @@ class Services(Backends):
 
     async def close(self) -> None:
         """Let go of connections and files, as far as they were opened. Never needed for durability."""
-        blobs = ("anchor_blobs", "capture_blobs")
+        blobs = ("anchor_blobs", "capture_blobs", "export_blobs")
         for name in ("plant", "connectors", "http", "vault", *blobs, "_queue", "store", "identity"):
             if name in self.__dict__:
                 await self.__dict__[name].close()

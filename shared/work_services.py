@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from shared.services import Services
     from shared.work.batches_import import BatchImport
     from shared.work.captures import Captures
+    from shared.work.service_levels import ServiceLevels
     from shared.work.sessions import Sessions
+    from shared.work.sessions_export import SessionExport
     from shared.work.work_orders import WorkOrders
 
 __all__ = ["Work"]
@@ -54,6 +56,22 @@ class Work:
 
         house = self._house
         return Captures(self.sessions, lambda: house.capture_blobs, house.http, house.clock)
+
+    @cached_property
+    def exports(self) -> SessionExport:
+        """Records as tables."""
+        from shared.work.sessions_export import SessionExport
+
+        house = self._house
+        return SessionExport(house.store, lambda: house.export_blobs, house.clock)
+
+    @cached_property
+    def service_levels(self) -> ServiceLevels:
+        """How soon help came."""
+        from shared.work.service_levels import ServiceLevels
+
+        house = self._house
+        return ServiceLevels(house.store, self.sessions, house.alerts.get, house.audit, house.clock)
 
     @cached_property
     def batch_import(self) -> BatchImport:

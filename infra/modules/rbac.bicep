@@ -19,6 +19,9 @@ param anchorsContainerName string
 @description('Name of the container of photos and films of work sessions, in the same account.')
 param capturesContainerName string
 
+@description('Name of the container of daily exports for BI tools, in the same account.')
+param exportsContainerName string
+
 @description('Name of the Service Bus namespace.')
 param serviceBusName string
 
@@ -74,6 +77,11 @@ resource captures 'Microsoft.Storage/storageAccounts/blobServices/containers@202
   name: capturesContainerName
 }
 
+resource exports 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' existing = {
+  parent: anchorsBlobs
+  name: exportsContainerName
+}
+
 resource namespace 'Microsoft.ServiceBus/namespaces@2024-01-01' existing = {
   name: serviceBusName
 }
@@ -114,6 +122,16 @@ resource writeAnchors 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 resource writeCaptures 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(captures.id, principalId, 'captures', anchorsRoleId)
   scope: captures
+  properties: {
+    principalId: principalId
+    principalType: principalType
+    roleDefinitionId: empty(anchorsRoleId) ? builtInAnchorsRoleId : anchorsRoleId
+  }
+}
+
+resource writeExports 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(exports.id, principalId, 'exports', anchorsRoleId)
+  scope: exports
   properties: {
     principalId: principalId
     principalType: principalType

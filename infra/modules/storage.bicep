@@ -25,6 +25,9 @@ param anchorsContainerName string
 @description('Name of the container that holds photos and films of work sessions.')
 param capturesContainerName string
 
+@description('Name of the container that holds the daily exports of work records for BI tools.')
+param exportsContainerName string
+
 @description('How many days photos and films of work sessions are kept; as long as the records of the sessions.')
 param capturesDays int
 
@@ -152,6 +155,15 @@ resource capturesContainer 'Microsoft.Storage/storageAccounts/blobServices/conta
   }
 }
 
+// Kept until somebody deletes them: they are the history that BI tools read, beyond the life of the records.
+resource exportsContainer 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
+  parent: anchorsBlobs
+  name: exportsContainerName
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
 resource capturesEnd 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06-01' = {
   parent: anchors
   name: 'default'
@@ -223,6 +235,9 @@ output anchorsContainerName string = anchorsContainer.name
 
 @description('Name of the container for photos and films of work sessions.')
 output capturesContainerName string = capturesContainer.name
+
+@description('Name of the container for daily exports.')
+output exportsContainerName string = exportsContainer.name
 
 @description('Blob endpoint of the anchors account.')
 output anchorsBlobUri string = anchors.properties.primaryEndpoints.blob
