@@ -37,6 +37,7 @@ from functions import (
     tasks,
     telemetry,
     work,
+    work_exports,
 )
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
@@ -75,5 +76,6 @@ for surface in (
     tasks,
     telemetry,
     work,
+    work_exports,
 ):
     app.register_functions(surface.bp)
