@@ -92,7 +92,7 @@ ROUTES = [
     for method in sorted(f.methods or {"GET"})
     if method != "OPTIONS"
 ]
-OWN = ("/assignments", "/readings", "/heartbeat", "/commands", "/answer")
+OWN = ("/assignments", "/readings", "/heartbeat", "/inbound", "/commands", "/answer")
 
 
 def fitting(parameter: re.Match[str]) -> str:
