@@ -36,7 +36,7 @@ class FakeOperations1:
         app.router.add_get("/tenants/{tenant}/orders", self._list)
         app.router.add_post("/tenants/{tenant}/orders", self._create)
         app.router.add_get("/tenants/{tenant}/reports/{id}", self._report)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()

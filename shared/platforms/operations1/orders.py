@@ -32,7 +32,7 @@ from shared.storage import Document, DocumentStore
 
 __all__ = ["CreatedOrder", "Orders"]
 
-LOOKING = timedelta(seconds=10)
+LOOKING = timedelta(seconds=5)
 """Beside the time that a request may take."""
 SETTLES = timedelta(seconds=20)
 """So long after an unsure answer the order may not be shown yet."""
@@ -73,10 +73,17 @@ class Orders:
             OvenbridgeError: as ``RestClient.call``; nothing was made.
         """
         custom = str(wanted["customOrderId"])
-        found = await self._find(connection, custom)
-        if found is not None:
-            return CreatedOrder(found, False)
-        claim, etag = await self._claim(connection, custom)
+        last = asyncio.get_running_loop().time() + WAITS_SECONDS
+        while True:
+            found = await self._find(connection, custom)
+            if found is not None:
+                return CreatedOrder(found, False)
+            claimed = await self._claim(connection, custom)
+            if claimed is not None:
+                break
+            # Somebody else is at it: what comes of that is to be seen by looking.
+            await self._released(connection, custom, last)
+        claim, etag = claimed
         try:
             # Somebody may have made it between our look and our claim.
             found = await self._find(connection, custom)
@@ -127,29 +134,37 @@ class Orders:
         # A filter that the platform does not understand may be ignored by it: believe only what we see.
         return next((one for one in page.items if str(one.get("customOrderId")) == custom), None)
 
-    async def _claim(self, connection: PlatformConnection, custom: str) -> tuple[Document, str]:
-        """The right to post it, for some seconds. Raises ``Unavailable``: somebody else has it."""
+    async def _claim(self, connection: PlatformConnection, custom: str) -> tuple[Document, str] | None:
+        """The right to post it, for some seconds; ``None``: somebody else has it."""
         options = RestOptions.model_validate(connection.options)
-        name = f"order:{digest_id(options.root, custom)}"
-        last = asyncio.get_running_loop().time() + WAITS_SECONDS
+        name, now = _name(options, custom), self._clock.now()
+        document: Document = {"id": name, "by": new_id(), "until": iso(now + self._lease(options))}
+        try:
+            stored = await self._store.read(CONTAINER, (name,), name)
+            if parse_iso(stored.document["until"]) > now:
+                return None
+            return document, (await self._store.replace(CONTAINER, document, etag=stored.etag)).etag
+        except PreconditionFailed:
+            return None
+        except NotFound:
+            pass
+        try:
+            return document, (await self._store.create(CONTAINER, document)).etag
+        except Conflict:
+            return None
+
+    async def _released(self, connection: PlatformConnection, custom: str, last: float) -> None:
+        """Wait until nobody has the claim. Raises ``Unavailable``: that takes too long."""
+        name = _name(RestOptions.model_validate(connection.options), custom)
         while True:
-            now = self._clock.now()
-            until = iso(now + self._lease(options))
-            document: Document = {"id": name, "by": new_id(), "until": until}
             try:
-                stored = await self._store.read(CONTAINER, (name,), name)
+                until = parse_iso((await self._store.read(CONTAINER, (name,), name)).document["until"])
             except NotFound:
-                try:
-                    return document, (await self._store.create(CONTAINER, document)).etag
-                except Conflict:
-                    continue
-            if parse_iso(stored.document["until"]) <= now:
-                try:
-                    return document, (await self._store.replace(CONTAINER, document, etag=stored.etag)).etag
-                except (PreconditionFailed, NotFound):
-                    continue
+                return
+            left = (until - self._clock.now()).total_seconds()
+            if left <= 0:
+                return
             if asyncio.get_running_loop().time() >= last:
-                left = (parse_iso(stored.document["until"]) - now).total_seconds()
                 raise Unavailable(
                     f"The order {custom[:100]} is being created by somebody else, or was a moment ago: repeat this "
                     f"in {max(1, round(left))} s, and it is looked for first.",
@@ -181,3 +196,7 @@ class Orders:
             await self._store.delete(CONTAINER, (claim["id"],), claim["id"], etag=etag)
         except (PreconditionFailed, NotFound):
             return  # likewise
+
+
+def _name(options: RestOptions, custom: str) -> str:
+    return f"order:{digest_id(options.root, custom)}"
