@@ -131,7 +131,11 @@ class Polling:
         Raises:
             Unavailable: the queue is away. The plan reads the device within its interval all the same.
         """
-        await self._send(batches([Poll(equipment_id, to_ms(self._clock.now()))], "steady"))
+        due = to_ms(self._clock.now())
+        (batch,) = batches([Poll(equipment_id, due)], "steady")
+        # A name of its own: that of the instant may be taken by the plan, or by somebody who looks at another device.
+        name = f"poll:soon:{due}:{equipment_id}"
+        await self._queue.send(QUEUE, [Outgoing(batch.to_body(), name, None, correlation_id(), properties())])
 
     async def _send(self, planned: list[Batch]) -> None:
         messages = [

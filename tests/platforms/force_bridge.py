@@ -34,6 +34,8 @@ class FakeForceBridge:
         self.languages: set[str] = set()
         self.page_limit = 100
         self.token_kind = "bearer"
+        self.hold_answers = False
+        """What is posted is done, and never answered."""
         self.url = ""
         self._count = 0
         self._runner: web.AppRunner | None = None
@@ -95,6 +97,8 @@ class FakeForceBridge:
             said = {"code": "123", "message": "Test error", "status": trouble}
             return web.json_response(said, status=trouble) if trouble != 502 else web.Response(status=502)
         answer: web.StreamResponse = await handler(request)
+        while self.hold_answers and request.method == "POST" and request.path.endswith("/tickets"):
+            await asyncio.sleep(0.02)
         if trouble == "lost" and request.transport is not None:
             request.transport.abort()
         return answer
