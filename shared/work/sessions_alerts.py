@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.access.model import Caller, system
 from shared.clock import parse_iso
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from shared.storage import Document
@@ -44,7 +44,7 @@ class AlertNotes:
             await self._alerts.comment(
                 alert_id, caller=system("sessions"), comment=f"{_sentence(record, alert)} {address}"
             )
-        except (NotFound, Conflict) as error:
+        except (NotFound, InvalidInput, Conflict) as error:
             log.warning("The alert %s that %s names was not annotated: %s", alert_id[:64], record["id"], error.detail)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from shared.errors import NotFound
+from shared.errors import InvalidInput, NotFound
 from shared.inbox.service import InboxFilter
 from shared.work.sessions import RecordQuestion
 from shared.work.tasks import TaskFilter
@@ -103,6 +103,6 @@ class WorkOrders:
         for name in list(names)[:MAX_ALERTS]:
             try:
                 found.append(await self._alerts.get(name))
-            except NotFound:
+            except (NotFound, InvalidInput):
                 continue  # a name that somebody wrote into a link need not be one of ours
         return found

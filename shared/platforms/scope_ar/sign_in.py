@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from shared import json_text
 from shared.clock import Clock
-from shared.errors import InvalidInput, OvenbridgeError, Unauthorized, Unavailable
+from shared.errors import InvalidInput, Unauthorized, Unavailable
 from shared.ids import digest_id
 from shared.outgoing.failures import OutgoingError
 from shared.platforms.scope_ar.options import ConnectionOptions
@@ -115,4 +115,4 @@ def _auth_token(raw: bytes) -> str:
         token = place.get("auth_token") if isinstance(place, dict) else None
         if isinstance(token, str) and 0 < len(token) <= 4_096 and token.isascii() and token.isprintable():
             return token
-    raise OvenbridgeError("The sign-in answered without an auth_token; check sign_in_url.")
+    raise Unavailable("The sign-in answered without an auth_token; check sign_in_url.", retry_after=60)

@@ -66,6 +66,19 @@ CASES: list[tuple[str, Query, PartitionKey | None, str]] = [
         "doc_batches_all_startedAt (x_startedAt>? AND x_startedAt<?)",
     ),
     (
+        "sessions",
+        Query((Equals("kind", "session"), Equals("workOrderId", "WO-1"), Range("happenedAt", ge="a", lt="b"))),
+        None,
+        "doc_sessions_all_workOrderId_happenedAt (x_workOrderId=? AND x_happenedAt>? AND x_happenedAt<?)",
+    ),
+    (
+        "sessions",
+        Query((Equals("kind", "call"), Range("happenedAt", ge="a", lt="b"))),
+        None,
+        "doc_sessions_all_kind_happenedAt (x_kind=? AND x_happenedAt>? AND x_happenedAt<?)",
+    ),
+    ("batches", Query((Equals("workOrderId", "x"),)), None, "doc_batches_all_workOrderId (x_workOrderId=?)"),
+    (
         "deliveries",
         Query(DUE),
         None,

@@ -238,7 +238,11 @@ class FewAlerts:
         return {}
 
 
-async def test_an_alert_that_is_not_there_is_no_reason_to_lose_a_record(house: Services, found: FoundRecord) -> None:
-    taken = await house.work.sessions.take(replace(completed(found), alert_id="nonsense"))
+@pytest.mark.parametrize("name", ["nonsense", "oven1:a/b", "oven1:" + "x" * 240, ":", "a:..", "“oven”:1"])
+async def test_an_alert_that_is_not_there_is_no_reason_to_lose_a_record(
+    house: Services, api: Api, found: FoundRecord, name: str
+) -> None:
+    taken = await house.work.sessions.take(replace(completed(found), alert_id=name))
+    assert (await api.get("/api/v1/work-orders/WO-7")).json()["alerts"] == []
     assert taken.outcome == "created"
     assert (await house.work.sessions.get(found.id)).document.get("unpublished") is None

@@ -105,6 +105,15 @@ async def test_a_wrong_password_is_not_tried_again_at_once(bare: World, clock: M
     assert (await ask(bare)).node is not None, "other credentials count at once"
 
 
+@pytest.mark.parametrize("body", ["{}", "[]", "html", '{"auth_token": ""}', '{"auth_token": "a\\nb"}'])
+async def test_a_sign_in_that_gives_no_token_is_tried_later(bare: World, body: str) -> None:
+    await bare.connect(credentials=USER)
+    await bare.listen()
+    bare.cms.sign_in_answer = body
+    message = await bare.hook()
+    assert (message["status"], "without an auth_token" in message["reason"]) == ("received", True)
+
+
 async def test_a_token_that_was_changed_in_the_vault_is_taken_up(bare: World, clock: ManualClock) -> None:
     await bare.connect()
     await ask(bare)

@@ -134,6 +134,21 @@ async def test_not_genuine(world: World, secret: str | None, change: bytes, why:
     assert world.cms.asked == []
 
 
+async def test_no_address_of_a_body_is_called(world: World) -> None:
+    called: list[str] = []
+    real = world.house.http.send
+
+    async def spy(method: str, url: str, **how: Any) -> Any:
+        called.append(url)
+        return await real(method, url, **how)
+
+    world.house.http.send = spy  # type: ignore[method-assign]
+    await world.hook()
+    await world.hook({"data": {"node": session(url="http://169.254.169.254/")}}, webhook_id="2")
+    assert called
+    assert all(url == world.cms.graphql for url in called)
+
+
 async def test_hex_is_no_signature(world: World) -> None:
     import hashlib
     import hmac
