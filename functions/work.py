@@ -17,6 +17,7 @@ from shared.services import Services
 
 if TYPE_CHECKING:
     from shared.inbox import InboundMessage
+    from shared.storage import Document
     from shared.work.sessions_found import Kind
 
 bp = func.Blueprint()
@@ -157,7 +158,20 @@ async def _one(call: Call, record_id: str, kind: Kind) -> Answer:
     stored = await call.services.work.sessions.get(record_id)
     if stored.document["kind"] != kind:
         raise NotFound(f"{record_id[:64]} is no {kind}; it is a {stored.document['kind']}.")
-    return Answer(record_details(stored.document, call.services.clock.now()), 200, {"ETag": f'"{stored.etag}"'})
+    told = await call.services.platforms.records.keeping.of(record_id)
+    body = record_details(stored.document, call.services.clock.now()) | {"records": [_told(one) for one in told]}
+    return Answer(body, 200, {"ETag": f'"{stored.etag}"'})
+
+
+def _told(update: Document) -> dict[str, Any]:
+    """What became of it in a system of record, in short."""
+    return {
+        "connection": update["id"],
+        "status": update["status"],
+        "id": update["externalId"],
+        "attempts": update["attempts"],
+        "error": update["error"],
+    }
 
 
 def _message(message: InboundMessage) -> dict[str, Any]:

@@ -43,11 +43,14 @@ class SystemOfRecord:
     knows_keys: bool = True
     instance_url: str | None = None
     holding: asyncio.Event | None = None
+    """Calls wait until it is set."""
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Everything it serves."""
         if request.path.endswith("/oauth2/token") or request.path.endswith("/oauth2/v2.0/token"):
             return await self._token(request)
+        self.arrived.set()
         if self.holding is not None:
             await self.holding.wait()
         if self.script and (answer := self.script.pop(0)(request)) is not None:

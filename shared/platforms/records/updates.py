@@ -48,7 +48,7 @@ OPEN = (WAITING, SENDING)
 MAX_TRIES = 20
 HISTORY = 20
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3_600.0
-MARGIN = timedelta(seconds=10)
+MARGIN = timedelta(seconds=5)
 """A call that lasted so much longer than it may is one whose process died."""
 
 

@@ -7,6 +7,7 @@ call that may not be made twice is not: it becomes ``unknown``, and a person loo
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -17,7 +18,9 @@ from shared.errors import Conflict, NotFound, OvenbridgeError
 from shared.ids import digest_id
 from shared.messaging import Queue
 from shared.metrics import RECORD_UPDATES
-from shared.platforms.connections import PlatformConnection, PlatformConnections
+from shared.outgoing.failures import OutgoingError
+from shared.platforms.connections import PlatformConnection, PlatformConnections, Secrets
+from shared.platforms.records.answers import no_answer
 from shared.platforms.records.places import Missing, words_of
 from shared.platforms.records.port import Intended, Outcome, RecordSystem, wanted
 from shared.platforms.records.updates import (
@@ -132,7 +135,10 @@ class RecordKeeping:
         now = self._clock.now()
         update = stored.document
         if update["status"] == SENDING and now < parse_iso(update["sending"]["until"]):
-            return  # somebody else is at it; should he die, the sweeper comes
+            # Somebody else is at it. Should he have died, somebody looks again when his time is over.
+            until = parse_iso(update["sending"]["until"])
+            await self._queue.send(QUEUE, [wake(update, at=until, suffix=f"after-{update['attempts']}")])
+            return
         connection = await self._usable(update)
         if connection is None:
             return
@@ -228,11 +234,11 @@ class RecordKeeping:
         """Make the call, then write down what became of it, then send the message of the next try."""
         intended = intended_of(claimed)
         credentials = await self._connections.credentials(connection)
-        outcome = await self._system(connection).send(connection, credentials, intended)
+        outcome = await self._send(connection, credentials, intended)
         if outcome.status in (400, 401, 403) and outcome.result == "later":
             fresh = await self._connections.credentials(connection, fresh=True)
             if fresh != credentials:
-                outcome = await self._system(connection).send(connection, fresh, intended)
+                outcome = await self._send(connection, fresh, intended)
         now = self._clock.now()
         self._heed(connection, outcome, now)
         attempt = claimed["attempts"]
@@ -255,6 +261,15 @@ class RecordKeeping:
             await self._queue.send(QUEUE, [wake(after, at=at if at > now else None)])
         elif after["status"] != "recorded":
             log.error("%s was not told of %s: %s", connection.id, after["recordId"], outcome.sentence)
+
+    async def _send(self, connection: PlatformConnection, credentials: Secrets, intended: Intended) -> Outcome:
+        """Bounded as a whole: whoever finds the call later takes us for dead by then."""
+        try:
+            async with asyncio.timeout(2 * connection.options["timeout_seconds"]):
+                return await self._system(connection).send(connection, credentials, intended)
+        except TimeoutError:
+            late = OutgoingError("It did not answer in time, the fetching of a token included.", kind="timeout")
+            return no_answer(late, repeatable=intended.repeatable)
 
     def _heed(self, connection: PlatformConnection, outcome: Outcome, now: datetime) -> None:
         """A system that asks us to come less often is left alone with everything else, too."""

@@ -43,6 +43,9 @@ async def test_salesforce_is_told_by_an_upsert(api: Api, connect: Connect, tell:
     [shown] = await records(api, record)
     assert (shown["status"], shown["attempts"], shown["error"]) == ("recorded", 1, None)
     assert shown["id"] == next(iter(system.rows.values()))["id"]
+    whole = (await api.get(f"/api/v1/sessions/{record['id']}")).json()
+    short = {"connection": "erp", "status": "recorded", "id": shown["id"], "attempts": 1, "error": None}
+    assert whole["records"] == [short]
     assert "s3cret" not in (await api.get("/api/v1/connections/erp")).body.decode()
 
 
