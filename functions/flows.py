@@ -27,6 +27,7 @@ from shared.platforms.power_automate.answers import (
     EventTypeList,
     HistoryPage,
     OvenList,
+    PolledAnswer,
     SignalList,
     SignalRow,
     SubscriptionList,
@@ -157,14 +158,14 @@ def _subscription(callback: Callback) -> dict[str, Any]:
 
 
 @bp.route("api/v1/events/poll", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.VIEWER, refusal=refusal)
+@endpoint(Role.VIEWER, refusal=refusal, answers={200: PolledAnswer, 202: PolledAnswer})
 async def poll_events(call: Call) -> Answer:
     """What happened since the last call; 202 where nothing is new. The first call only says where things stand."""
     return await _poll(call, "any")
 
 
 @bp.route("api/v1/events/poll/{trigger}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.VIEWER, refusal=refusal)
+@endpoint(Role.VIEWER, refusal=refusal, answers={200: PolledAnswer, 202: PolledAnswer})
 async def poll_events_of_trigger(call: Call) -> Answer:
     """The same for one trigger, with its fields."""
     return await _poll(call, call.route["trigger"])
@@ -301,7 +302,7 @@ async def get_history_for_flows(call: Call) -> Answer:
 
 
 @bp.route("api/v1/flows/alert-rules", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.VIEWER, refusal=refusal, answers={200: AlertRuleList})
+@endpoint(Role.VIEWER, refusal=refusal, answers={200: AlertRuleList}, refuses=(404,))
 async def list_alert_rules_for_flows(call: Call) -> Answer:
     """The alert rules that count for an oven."""
     from shared.platforms.power_automate.forms import RulesAsked
@@ -337,7 +338,7 @@ async def list_event_types_for_flows(call: Call) -> Answer:
 
 
 @bp.route("api/v1/flows/events", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.OPERATOR, refusal=refusal, answers={201: EventTold})
+@endpoint(Role.OPERATOR, refusal=refusal, answers={201: EventTold}, refuses=(404,))
 async def raise_event_from_flow(call: Call) -> Answer:
     """Tell whoever subscribed that something happened; with an Idempotency-Key sending it again tells it once."""
     from shared.platforms.power_automate.forms import NewEvent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from shared.platforms.power_automate.fields import as_text
 
@@ -22,6 +22,7 @@ __all__ = [
     "LiveRow",
     "OvenList",
     "OvenRow",
+    "PolledAnswer",
     "PolledEvents",
     "SignalList",
     "SignalRow",
@@ -196,6 +197,12 @@ class PolledEvents(_Row):
 
     items: list[dict[str, Any]] = Field(description="The events, oldest first.")
     cursor: str = Field(description="Give it with the next call.")
+
+
+class PolledAnswer(RootModel[list[dict[str, Any]] | PolledEvents]):
+    """A plain list, or items and cursor, as it was asked for."""
+
+    model_config = ConfigDict(defer_build=True)
 
 
 class AlertRow(_Row):

@@ -20,6 +20,7 @@ def _utc(moment: datetime) -> datetime:
 Utc = Annotated[datetime, AfterValidator(_utc)]
 """Without an offset it is UTC."""
 Severity = Literal["info", "warning", "critical"]
+Continuation = Annotated[str, Field(max_length=2_000, pattern=r"^[!-~]*$")]
 Machine = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
 
@@ -89,7 +90,7 @@ class OvensAsked(_Asked):
     site: str | None = Field(None, max_length=200, description="Only this plant; empty: all plants.")
     search: str | None = Field(None, min_length=1, max_length=200, description="Part of a name or serial number.")
     limit: int = Field(1_000, ge=1, le=1_000, description="At most so many; 1,000 is the most.")
-    continuation: str | None = Field(None, max_length=4_000, description="From the answer before, to get more.")
+    continuation: Continuation | None = Field(None, description="From the answer before, to get more.")
 
 
 class SignalAsked(_Asked):
@@ -105,7 +106,7 @@ class HistoryAsked(SignalAsked):
     start: Utc | None = Field(None, description="From when, in UTC; empty: a day before the end.")
     end: Utc | None = Field(None, description="Until when, in UTC; empty: now.")
     limit: int = Field(1_000, ge=1, le=1_000, description="At most so many stretches; 1,000 is the most.")
-    continuation: str | None = Field(None, max_length=4_000, description="From the answer before, to get more.")
+    continuation: Continuation | None = Field(None, description="From the answer before, to get more.")
 
 
 class RulesAsked(_Asked):
@@ -125,7 +126,10 @@ class PollAsked(_Asked):
     """Which events, since when."""
 
     cursor: str | None = Field(
-        None, max_length=500, description="From the answer before, or a time in UTC; empty: from now on."
+        None,
+        max_length=500,
+        pattern=r"^[!-~]*$",
+        description="From the answer before, or a time in UTC; empty: from now on.",
     )
     form: Literal["list", "cursor"] = Field(
         "list", description="list: a plain list, the next address in Location; cursor: items and cursor in the body."
