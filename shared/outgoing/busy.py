@@ -43,7 +43,7 @@ MAX_KNOWN_URLS = 1_024
 MAX_ORIGINS = 1_024
 MAX_CLIENTS = 64
 """One for all literal addresses, and one for each name: a client connects a name to the address it was built with."""
-CONNECT_SHARE = 0.95
+CONNECT_SHARE = 0.9
 """Of the time for all: so that a connection that does not come about is told from an answer that does not come."""
 
 _SYSTEM = re.compile(r"\(os error (\d+)\)")
