@@ -35,7 +35,7 @@ class FakeForceBridge:
         self.page_limit = 100
         self.token_kind = "bearer"
         self.hold_answers = False
-        """What is posted is done, and never answered."""
+        """Tickets are made, and that is never answered."""
         self.url = ""
         self._count = 0
         self._runner: web.AppRunner | None = None
@@ -65,7 +65,7 @@ class FakeForceBridge:
             app.router.add_post(f"{base}/tickets", self._create_ticket)
             app.router.add_post(f"{base}/events", self._event)
             app.router.add_get(f"{base}/devices/{{id}}/recordedTimeSeries", self._recorded)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -97,8 +97,8 @@ class FakeForceBridge:
             said = {"code": "123", "message": "Test error", "status": trouble}
             return web.json_response(said, status=trouble) if trouble != 502 else web.Response(status=502)
         answer: web.StreamResponse = await handler(request)
-        while self.hold_answers and request.method == "POST" and request.path.endswith("/tickets"):
-            await asyncio.sleep(0.02)
+        if self.hold_answers and request.method == "POST" and request.path.endswith("/tickets"):
+            await asyncio.Event().wait()  # until whoever asked is gone
         if trouble == "lost" and request.transport is not None:
             request.transport.abort()
         return answer
