@@ -74,7 +74,8 @@ async def list_callbacks(call: Call) -> Answer:
     from shared.platforms.force_bridge.answers import page_answer
 
     query = call.params(PageQuery)
-    page = await call.services.callbacks.list(offset=query.offset, limit=query.limit)
+    # Its own kind alone: a client that deletes what it does not know would take flows and others their callbacks.
+    page = await call.services.callbacks.list(offset=query.offset, limit=query.limit, dialect="force")
     base_url = call.services.settings.base_url
     return Answer(page_answer(page.items, base_url, query.offset, query.limit, page.total))
 

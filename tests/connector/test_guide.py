@@ -21,9 +21,10 @@ def blocks(text: str, kind: str) -> str:
     return "\n".join(re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
 
 
-async def run(script: str, **given: str) -> str:
+async def run(folder: Path, script: str, **given: str) -> str:
     shell = await asyncio.create_subprocess_exec(
         *("bash", "-euo", "pipefail", "-c", script),
+        cwd=folder,
         env={"PATH": "/usr/bin:/bin", **given},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -39,9 +40,11 @@ async def test_the_commands_do_what_they_say(tmp_path: Path) -> None:
     async with receiving() as flow, running(tmp_path) as host:
         flow.answer = 202
         hub = host.url.rstrip("/")
-        said = await run(blocks(PAGE, "sh"), HUB=hub, FLOW_URL=flow.url + SIGNED)
-        signed = await run(blocks((DOCS / "callbacks.md").read_text("utf-8"), "sh signed"), HUB=hub, RECEIVER=flow.url)
-        lists = await run(blocks((DOCS / "platforms.md").read_text("utf-8"), "sh flows"), HUB=hub)
+        said = await run(tmp_path, blocks(PAGE, "sh"), HUB=hub, FLOW_URL=flow.url + SIGNED)
+        signed = await run(
+            tmp_path, blocks((DOCS / "callbacks.md").read_text("utf-8"), "sh signed"), HUB=hub, RECEIVER=flow.url
+        )
+        lists = await run(tmp_path, blocks((DOCS / "platforms.md").read_text("utf-8"), "sh flows"), HUB=hub)
         await host.end()
     assert '"ovens":[' in lists
     assert flow.seen[0].path == SIGNED

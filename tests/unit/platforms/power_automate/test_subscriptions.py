@@ -190,6 +190,12 @@ async def test_an_unknown_trigger_names_the_known_ones(api: Api) -> None:
     assert "alert-raised" in answer.json()["error"]["message"]
 
 
+async def test_clients_of_another_kind_do_not_see_it(api: Api, flow: Receiver) -> None:
+    await subscribe(api, flow)
+    listed = (await api.get("/ffwebservices/api/v2/callbacks")).json()
+    assert listed["pagination"]["total"] == 0
+
+
 async def test_other_callbacks_are_none_of_a_flow(api: Api, flow: Receiver) -> None:
     made = await api.post("/api/v1/callbacks", json={"event_type": "EXTERNAL", "url": flow.url})
     made_id = made.json()["id"]
