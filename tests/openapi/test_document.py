@@ -24,6 +24,7 @@ NO_BODY = {
     "test_callback",
     "test_flow_subscription",
     "try_connection",
+    "try_webhook",
 }
 """Acts that need no words. A POST that is neither here nor has a body in the document has one that was not found."""
 

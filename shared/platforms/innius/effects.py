@@ -62,8 +62,8 @@ class Effects:
             InvalidInput: an event of the article whose body cannot be acted on, or whose machine is not there.
             Unavailable: not now.
         """
-        event = words.canonical_event(message.headers.get(words.EVENT_HEADER.lower(), ""))
-        if not event:
+        event = message.event
+        if event is None:
             return await self._of_ui(source, options, message)
         if event not in words.EVENTS:
             return _ignored(f"There is no event {event[:100]} in the innius webhook article; it is kept as it came.")

@@ -58,7 +58,7 @@ class InniusKind:
         return Look(
             "verified" if options.public_keys or keys.credentials else "unsigned",
             None,
-            event or source.event_name,
+            event,
             key,
             within,
             _equipment(source, options, raw, event),

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from shared.clock import ManualClock
+from shared.inbox.kinds import SourceKeys
 from tests.api import Api
 from tests.unit.platforms.innius.conftest import TRN, Address, Vendor, state
 
@@ -329,3 +330,20 @@ async def test_the_newer_body_is_read_by_a_profile(address: Address, clock: Manu
     assert "value" in message["effect"]["ignored"]
     message = await address.effect(await address.post(None, body | {"data": [{"v": 9, "state": "odd"}]}))
     assert "options.ui_body.states" in message["effect"]["ignored"]
+
+
+async def test_trap_9_the_kind_itself_takes_any_casing(address: Address, vendor: Vendor) -> None:
+    """Messages also come by relays, which pass headers on as they were."""
+    await address.make({"public_keys": [vendor.public]})
+    house, raw = address.house, json.dumps(state(2)).encode()
+    source = await house.hook_sources.get("plant")
+    headers = {"X-INNIUS-Event": "sensorstatechange", "x-Innius-VALIDATION": vendor.sign(raw)}
+    seen = house.platforms.kinds.get("innius").look(source, SourceKeys(), raw, headers, house.clock.now())
+    assert (seen.verdict, seen.event, seen.equipment_id) == ("verified", "SensorStateChange", "OVEN-1")
+
+
+async def test_many_headers_do_not_hide_the_event(address: Address) -> None:
+    await address.make()
+    many = {f"x-a{number:02}": "1" for number in range(60)}
+    await address.effect(await address.post("SensorStateChange", state(2), **many))
+    assert len(await address.alerts()) == 1
