@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.endpoint import Answer, Call, endpoint
 from shared.access import Role
-from shared.platforms.scope_ar.deeplinks import Deeplink, DeeplinkTemplates, WantedDeeplink
+
+if TYPE_CHECKING:
+    from shared.platforms.scope_ar.deeplinks import Deeplink
 
 bp = func.Blueprint()
 
@@ -29,6 +31,8 @@ class AlertLinkQuery(BaseModel):
 @endpoint(Role.VIEWER)
 async def build_deeplink(call: Call) -> Answer:
     """A link that opens instructions, a scenario or a contact, and carries what it belongs to. Nothing is stored."""
+    from shared.platforms.scope_ar.deeplinks import WantedDeeplink
+
     return Answer(_shown(await call.services.platforms.scope_ar.links.build(call.body(WantedDeeplink))))
 
 
@@ -43,6 +47,8 @@ async def get_deeplink_templates(call: Call) -> Answer:
 @endpoint(Role.ENGINEER)
 async def put_deeplink_templates(call: Call) -> Answer:
     """Keep links copied from the CMS, with {id} where the id goes; all of them, anew."""
+    from shared.platforms.scope_ar.deeplinks import DeeplinkTemplates
+
     kept = await call.services.platforms.scope_ar.links.keep(call.body(DeeplinkTemplates), caller=call.caller)
     return Answer(kept.model_dump())
 
@@ -51,6 +57,8 @@ async def put_deeplink_templates(call: Call) -> Answer:
 @endpoint(Role.VIEWER)
 async def get_alert_deeplink(call: Call) -> Answer:
     """A link to the instructions of an alert's oven. Its session is noted with the alert when it ends."""
+    from shared.platforms.scope_ar.deeplinks import WantedDeeplink
+
     asked = call.params(AlertLinkQuery)
     alert = await call.services.alerts.get(call.route["alert_id"])
     asset = asked.asset if asked.catalog is None else None

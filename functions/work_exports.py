@@ -15,7 +15,6 @@ from shared.access import Role
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.services import Services
-from shared.work.service_levels import GroupBy, ServiceTargets
 
 if TYPE_CHECKING:
     from shared.tables import Format
@@ -61,7 +60,7 @@ class ExportQuery(_Span):
 class LevelsQuery(_Span):
     """Of which calls."""
 
-    group_by: GroupBy = "job_type"
+    group_by: Literal["job_type", "work_order_id", "equipment_id", "site", "connection", "day"] = "job_type"
 
 
 class FilesQuery(BaseModel):
@@ -175,6 +174,8 @@ async def calls_service_targets(call: Call) -> Answer:
 @endpoint(Role.ENGINEER)
 async def calls_set_service_targets(call: Call) -> Answer:
     """Set the targets by job type, all of them anew; figures of the past are judged by them, too."""
+    from shared.work.service_levels import ServiceTargets
+
     kept = await call.services.work.service_levels.keep(call.body(ServiceTargets), caller=call.caller)
     return Answer(kept.model_dump(mode="json"))
 
