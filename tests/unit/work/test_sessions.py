@@ -71,6 +71,13 @@ async def test_what_comes_in_any_order_ends_in_the_same_record(house: Services, 
         assert record["workOrderId"] == "WO-7"
 
 
+async def test_of_two_answers_the_later_question_counts(house: Services, found: FoundRecord) -> None:
+    """Two hosts ask at almost the same time; the first answer is written last."""
+    await house.work.sessions.take(later(found, 30, state="resumed", steps_viewed=1))
+    taken = await house.work.sessions.take(replace(found, state="paused", steps_viewed=9))
+    assert (taken.outcome, taken.record["state"]) == ("older", "resumed")
+
+
 async def test_messages_without_a_time_are_ordered_by_how_far_they_are(house: Services, found: FoundRecord) -> None:
     message = replace(found, asked=False)
     await house.work.sessions.take(replace(completed(message), asked=False))

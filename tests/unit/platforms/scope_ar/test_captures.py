@@ -59,6 +59,16 @@ async def test_addresses_of_files_are_not_kept(photographed: World) -> None:
     assert "signature" not in str(await photographed.records())
 
 
+async def test_addresses_in_a_result_are_not_kept_either(world: World) -> None:
+    node = completed(
+        steps=None, events={"nodes": [{"id": "e", "photo": {"fileUrl": "https://x.example/?signature=s"}}]}
+    )
+    await world.hook({"data": {"node": node}})
+    (record,) = await world.records()
+    assert "signature" not in str(record)
+    assert record["told"]["events"]["nodes"] == [{"id": "e", "photo": {}}]
+
+
 async def test_no_credentials_go_to_where_files_are(photographed: World) -> None:
     seen: list[dict[str, str]] = []
     real = photographed.house.http.send
