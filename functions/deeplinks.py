@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 bp = func.Blueprint()
 
 
+class NoQuery(BaseModel):
+    """Nothing is asked for in the query."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
 class AlertLinkQuery(BaseModel):
     """What the link of an alert opens; by default the catalog of the oven's id as asset."""
 
@@ -40,6 +46,7 @@ async def build_deeplink(call: Call) -> Answer:
 @endpoint(Role.VIEWER)
 async def get_deeplink_templates(call: Call) -> Answer:
     """The links that were copied from the CMS."""
+    call.params(NoQuery)
     return Answer((await call.services.platforms.scope_ar.links.templates()).model_dump())
 
 

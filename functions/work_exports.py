@@ -63,6 +63,12 @@ class LevelsQuery(_Span):
     group_by: Literal["job_type", "work_order_id", "equipment_id", "site", "connection", "day"] = "job_type"
 
 
+class NoQuery(BaseModel):
+    """Nothing is asked for in the query."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
 class FilesQuery(BaseModel):
     """Which files."""
 
@@ -167,6 +173,7 @@ async def calls_service_levels(call: Call) -> Answer:
 @endpoint(Role.VIEWER)
 async def calls_service_targets(call: Call) -> Answer:
     """The targets."""
+    call.params(NoQuery)
     return Answer((await call.services.work.service_levels.targets()).model_dump(mode="json"))
 
 
