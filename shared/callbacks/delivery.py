@@ -30,6 +30,7 @@ from shared.callbacks.document import (
     due_at,
     failed,
     logged,
+    only_missing,
     parse_wakes,
     put_off,
     wake,
@@ -204,6 +205,9 @@ class Deliveries:
         if document["attempt"] - document["firstAttempt"] >= callback.max_retries:
             detail = f"{outcome.sentence} That was the last of {callback.max_retries + 1} attempts."
             await self._give_up(document, "max_attempts", detail, outcome)
+            if callback.ends_when_missing and only_missing(document, outcome.tried):
+                said = f"The receiver answered 404 {callback.max_retries + 1} times: it is not there any more."
+                await self._callbacks.disable(callback.id, "gone", said, caller=system("deliver_notification"))
             return None
         return await self._schedule(callback, document, outcome, now)
 

@@ -36,6 +36,7 @@ __all__ = [
     "first_wakes",
     "logged",
     "new_delivery",
+    "only_missing",
     "parse_delivery_id",
     "parse_wakes",
     "put_off",
@@ -224,6 +225,11 @@ def replayed(document: Document, now: datetime) -> tuple[int, Sequence[PatchOper
 def due_at(document: Document) -> datetime:
     """When its next attempt is due."""
     return parse_iso(document["nextAttemptAt"])
+
+
+def only_missing(document: Document, tried: dict[str, Any]) -> bool:
+    """Were all the tries that the document knows of answered 404?"""
+    return all(one.get("status") == 404 for one in logged(document, tried))
 
 
 def logged(document: Document, tried: dict[str, Any]) -> list[dict[str, Any]]:

@@ -81,6 +81,8 @@ class NewCallback:
     """What the surface that makes it wants to know of it later. Nothing secret."""
     signing_secret: str | None = field(default=None, repr=False)
     """``whsec_...``: sign notifications as Standard Webhooks has it; ``None``: do not."""
+    ends_when_missing: bool = False
+    """A receiver that answered 404 to every attempt of a notification is gone for good, as if it had said 410."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ class Callback:
     """Only events of one of these plants; empty: all."""
     about: Mapping[str, str] = field(default_factory=dict)
     """What the surface that made it keeps with it."""
+    ends_when_missing: bool = False
+    """Disable it when every attempt of a notification was answered 404."""
     sealed_version: int = 0
     """Which version of what lies in the vault is the newest; grows when its secrets are changed."""
 
@@ -165,6 +169,7 @@ class Callback:
             "severities": sorted(self.severities) or None,
             "sites": sorted(self.sites) or None,
             "about": dict(self.about) or None,
+            "endsWhenMissing": self.ends_when_missing or None,
             "sealedVersion": self.sealed_version or None,
         }
         for key, value in optional.items():
@@ -200,6 +205,7 @@ class Callback:
             severities=frozenset(document.get("severities", ())),
             sites=frozenset(document.get("sites", ())),
             about=document.get("about", {}),
+            ends_when_missing=document.get("endsWhenMissing", False),
             sealed_version=document.get("sealedVersion", 0),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -21,8 +21,8 @@ from shared.callbacks.document import CONTAINER as DELIVERIES
 from shared.callbacks.document import OPEN, delivery_id, discarded
 from shared.callbacks.fanout import FanOut, JustMade
 from shared.callbacks.model import Callback, NewCallback, State
+from shared.callbacks.rotation import Rotation
 from shared.callbacks.sealed import Sealed
-from shared.callbacks.signing import followed_by, new_signing_secret, secret_key
 from shared.callbacks.standing import Standing
 from shared.callbacks.target_check import TargetCheck
 from shared.clock import Clock, iso
@@ -41,7 +41,6 @@ __all__ = ["Callbacks", "Page"]
 CONTAINER = "callbacks"
 UNFINISHED_SECONDS = 600.0
 """A registration that is *preparing* for so long was left behind by a process that died."""
-TRIES = 5
 DISCARD_AT_ONCE = 1_000
 """Pending notifications that one deletion discards; the rest follow when their turn comes."""
 
@@ -80,6 +79,7 @@ class Callbacks:
         self._clock = clock
         self._directory = Directory(store)
         self.sealed = Sealed(vault)
+        self._rotation = Rotation(store, self.sealed, self._directory, audit, clock)
         self.standing = Standing(store)
         self.just_made = JustMade()
         self._fan_out = FanOut(store, queue, clock, self.just_made)
@@ -283,40 +283,9 @@ class Callbacks:
             InvalidInput: it is no secret.
             Conflict: somebody else is changing this callback.
         """
-        chosen = secret or new_signing_secret()
-        secret_key(chosen)
         callback = await self.get(callback_id)
-        before = await self.sealed.destination(callback.id, callback.sealed_version)
-        if before.signing and before.signing[0].text == chosen:
-            return callback, chosen
-        async with self._audit.recorded(
-            f"callback:{callback.id}",
-            actor=caller.actor,
-            action="callback.secret_changed",
-            target=callback.id,
-            after={"keep_old_seconds": keep_old_seconds},
-        ):
-            # The version first: of two who change it at once, only one goes on to the vault.
-            version = await self._next_version(callback)
-            signing = followed_by(before.signing, chosen, self._clock.now().timestamp(), keep_old_seconds)
-            await self.sealed.keep(callback.id, replace(before, signing=signing, version=version))
-        return await self.get(callback.id), chosen
-
-    async def _next_version(self, callback: Callback) -> int:
-        version = callback.sealed_version + 1
-        for _ in range(TRIES):
-            stored = await self._store.read(CONTAINER, (callback.id,), callback.id)
-            document = stored.document
-            if document.get("sealedVersion", 0) != callback.sealed_version or document["state"] == State.DELETING:
-                break
-            try:
-                await self._store.replace(CONTAINER, {**document, "sealedVersion": version}, etag=stored.etag)
-            except PreconditionFailed:
-                continue  # how it is doing was written at the same moment
-            finally:
-                self._directory.changed()
-            return version
-        raise Conflict("Somebody else is changing this callback; try again.")
+        given = await self._rotation.give(callback, secret, keep_old_seconds, caller)
+        return await self.get(callback.id), given
 
     async def write_standing(self) -> None:
         """Write how callbacks are doing, where no sweep of this process does."""
@@ -394,6 +363,7 @@ class Callbacks:
             severities=frozenset(wanted.severities),
             sites=frozenset(wanted.sites),
             about=dict(wanted.about),
+            ends_when_missing=wanted.ends_when_missing,
         )
 
 

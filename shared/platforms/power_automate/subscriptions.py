@@ -149,5 +149,6 @@ def _wanted(trigger: Trigger, asked: Subscribe, flow: Flow) -> NewCallback:
         severities=severities_from(asked.minimum_severity),
         sites=() if asked.site is None else (asked.site,),
         dialect=DIALECT,
+        ends_when_missing=True,
         about={name: value for name, value in about.items() if value is not None},
     )

@@ -143,6 +143,12 @@ async def test_a_flow_that_was_switched_off_and_is_back_is_told_again(
     assert (await api.get(here)).json()["status"] == "healthy"
 
 
+async def test_a_flow_that_vanished_is_not_called_for_ever(house: Services, api: Api, flow: Receiver) -> None:
+    await subscribe(api, flow)
+    (callback,) = (await house.callbacks.list(dialect="flat")).items
+    assert callback.ends_when_missing
+
+
 async def test_a_test_notification(house: Services, api: Api, flow: Receiver, drain: Drain, clock: ManualClock) -> None:
     here = await subscribe(api, flow, minimum_severity="critical")
     sent = await api.post(f"{here}/test")
