@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 bp = func.Blueprint()
 
-MAX_HOOK_BYTES = 262_144
-"""No platform sends more; the body is stored as it is."""
+MAX_HOOK_BYTES = 1_048_576
+"""Whole reports with hundreds of steps come in one message; the body is stored as it is."""
 
 
 @bp.route("api/hooks/{source}/{token}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)

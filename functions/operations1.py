@@ -95,7 +95,7 @@ class ReportQuery(BaseModel):
 
 
 @bp.route("api/v1/operations1/orders", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.OPERATOR, refuses=(429, 502))
+@endpoint(Role.OPERATOR, refuses=(404, 429, 502))
 async def create_operations1_order(call: Call) -> Answer:
     """Create an order, once for a custom_order_id: 201 when it was made now, 200 when it was there already."""
     wanted = call.body(WantedOrder)
@@ -107,7 +107,7 @@ async def create_operations1_order(call: Call) -> Answer:
 
 
 @bp.route("api/v1/operations1/orders", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.VIEWER, refuses=(429, 502))
+@endpoint(Role.VIEWER, refuses=(404, 429, 502))
 async def list_operations1_orders(call: Call) -> Answer:
     """Orders as the platform has them now."""
     query = call.params(OrdersQuery)
@@ -118,7 +118,7 @@ async def list_operations1_orders(call: Call) -> Answer:
 
 
 @bp.route("api/v1/operations1/reports/{report_id}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.VIEWER, refuses=(429, 502))
+@endpoint(Role.VIEWER, refuses=(404, 429, 502))
 async def get_operations1_report(call: Call) -> Answer:
     """One report as the platform has it now."""
     query = call.params(ReportQuery)

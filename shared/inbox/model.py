@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,7 @@ Status = Literal["received", "handled", "failed", "rejected", "answered"]
 SOURCE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _ID = re.compile(r"w:([a-z0-9][a-z0-9-]{0,62}):(\d{4}-\d{2}-\d{2}):[0-9a-f]{32}")
 
+PACKED_OVER_BYTES = 262_144
 MAX_HEADERS = 40
 MAX_HEADER = 1_024
 _TRANSPORT = ("x-forwarded-", "x-arr-", "x-appservice-", "x-azure-", "x-ms-", "x-site-", "x-waws-", "x-original-")
@@ -67,11 +69,7 @@ class InboundMessage:
     @classmethod
     def from_document(cls, document: Document) -> InboundMessage:
         """The message back from its stored form."""
-        raw = (
-            base64.b64decode(document["bodyBase64"])
-            if "bodyBase64" in document
-            else str(document.get("body", "")).encode()
-        )
+        raw = _body(document)
         return cls(
             id=document["id"],
             source=document["source"],
@@ -95,6 +93,14 @@ class InboundMessage:
         )
 
 
+def _body(document: Document) -> bytes:
+    if "bodyPacked" in document:
+        return zlib.decompress(base64.b64decode(document["bodyPacked"]))
+    if "bodyBase64" in document:
+        return base64.b64decode(document["bodyBase64"])
+    return str(document.get("body", "")).encode()
+
+
 def message_id(source: str, day: str, digest: str) -> str:
     """``w:{source}:{day}:{digest}``: says in which partition it stands."""
     return f"w:{source}:{day}:{digest}"
@@ -109,7 +115,10 @@ def partition_of(id: str) -> PartitionKey:
 
 
 def body_fields(raw: bytes) -> dict[str, Any]:
-    """The body as it came: as text where it is UTF-8, else as base64."""
+    """The body as it came: as text where it is UTF-8, else as base64; a large one packed, for a document of the store
+    has an end (2 MB), and JSON escapes what it holds."""
+    if len(raw) > PACKED_OVER_BYTES:
+        return {"bodyPacked": base64.b64encode(zlib.compress(raw, 6)).decode()}
     try:
         return {"body": raw.decode()}
     except UnicodeDecodeError:

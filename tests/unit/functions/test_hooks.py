@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from shared.clock import ManualClock
+from shared.inbox.model import partition_of
 from shared.services import Services
 from tests.api import Api, ApiAnswer, Drained
 
@@ -243,8 +246,18 @@ async def test_wrong_sources_are_named(api: Api, wanted: dict[str, Any], field: 
 
 async def test_a_body_too_large(api: Api) -> None:
     made = await create(api)
-    assert (await api.post(path(made), body=b"x" * 262_145)).status == 413
-    assert (await api.post(path(made), body=b"x" * 262_144)).status == 202
+    assert (await api.post(path(made), body=b"x" * 1_048_577)).status == 413
+    assert (await api.post(path(made), body=b"x" * 1_048_576)).status == 202
+
+
+@pytest.mark.parametrize("raw", [random.Random(1).randbytes(1_048_576), b'"' * 600_000, "ü".encode() * 131_073])
+async def test_a_large_body_is_kept_as_it_came(api: Api, house: Services, raw: bytes) -> None:
+    made = await create(api)
+    answer = await api.post(path(made), body=raw)
+    assert answer.status == 202
+    stored = await house.store.read("inbound", partition_of(answer.json()["id"]), answer.json()["id"])
+    assert len(json.dumps(stored.document)) < 1_900_000, "Cosmos DB takes 2 MB"
+    assert (await house.inbox.get(answer.json()["id"])).raw == raw
 
 
 async def test_replay(api: Api, drain: Callable[..., Awaitable[Drained]]) -> None:
