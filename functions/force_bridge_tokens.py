@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote_plus
 
 import azure.functions as func
+from pydantic import BaseModel, ConfigDict, Field
 
 from functions.endpoint import Answer, Call, endpoint
 from functions.force_bridge import PREFIXES
@@ -26,9 +27,21 @@ ROOTS = tuple(dict.fromkeys(prefix.partition("/")[0] for prefix in PREFIXES if n
 MAX_BODY = 16_384
 FORM = "application/x-www-form-urlencoded"
 SCOPE = "read write"
-_FORM_NAMES = ("grant_type", "client_id", "client_secret", "scope")
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,1000}")
 _ERRORS = {401: "invalid_client", 403: "invalid_request", 413: "invalid_request", 429: "temporarily_unavailable"}
+
+
+class InUrl(BaseModel):
+    """What some clients put into the address."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
+
+    grant_type: str | None = Field(None, max_length=100, description="`client_credentials`")
+    client_id: str | None = Field(None, max_length=100, description="The id of an API token.")
+    client_secret: str | None = Field(
+        None, max_length=200, repr=False, description="That token. Refused here unless ALLOW_SECRET_IN_URL is set."
+    )
+    scope: str | None = Field(None, max_length=200, description="Not looked at.")
 
 
 class UnsupportedGrant(InvalidInput):
@@ -36,7 +49,7 @@ class UnsupportedGrant(InvalidInput):
 
 
 def refusal(error: OvenbridgeError) -> Answer:
-    """As RFC 6749 section 5.2 wants it, and as FORCE Bridge says it."""
+    """With the fields of RFC 6749 section 5.2, of FORCE Bridge, and of a problem document as everywhere here."""
     from functions.force_bridge import refusal as as_force
 
     answer = as_force(error)
@@ -46,12 +59,12 @@ def refusal(error: OvenbridgeError) -> Answer:
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Basic realm="Ovenbridge", charset="UTF-8"'
     said = {"error": word, "error_description": error.detail, **answer.body}
-    return Answer(said, answer.status, headers, "application/json")
+    return Answer(said, answer.status, headers, answer.content_type)
 
 
 async def _issue(call: Call) -> Answer:
     call.services.settings.require()
-    in_url = {name: call.query[name] for name in _FORM_NAMES if name in call.query}
+    in_url = call.params(InUrl).model_dump(exclude_none=True)
     given = in_url | _form(call)
     if "client_secret" in in_url and not call.services.settings.allow_secret_in_url:
         raise Forbidden(
@@ -113,11 +126,11 @@ async def issue_ffauth_token(call: Call) -> Answer:
 
 
 for _number, _prefix in enumerate((*PREFIXES, *ROOTS)):
-    _function = endpoint(None, refusal=refusal, max_body_bytes=MAX_BODY)(issue_access_token)
+    _function = endpoint(None, refusal=refusal, max_body_bytes=MAX_BODY, refuses=(401, 403, 429))(issue_access_token)
     _route = bp.route(f"{_prefix}/oauth/token", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
     bp.function_name(f"force_access_token_{_number + 1}")(_route(_function))
 
 for _method in ("GET", "POST"):
-    _function = endpoint(None, refusal=refusal, max_body_bytes=MAX_BODY)(issue_ffauth_token)
+    _function = endpoint(None, refusal=refusal, max_body_bytes=MAX_BODY, refuses=(401, 403, 429))(issue_ffauth_token)
     _route = bp.route("ffauth/oauth2.0/accessToken", methods=[_method], auth_level=func.AuthLevel.ANONYMOUS)
     bp.function_name(f"force_ffauth_token_{_method.lower()}")(_route(_function))

@@ -116,6 +116,8 @@ var settings = {
   AuditAnchorsConnection__clientId: identityClientId
   PUBLIC_URL: publicUrl
   ACCESS_MODE: 'tokens'
+  ACCESS_TOKEN_SECONDS: '3600'
+  ALLOW_SECRET_IN_URL: 'false'
   ENTRA_TENANT_ID: empty(entraClientId) ? '' : toLower(entraTenantId)
   ALLOW_PRIVATE_TARGETS: allowPrivateTargets ? 'true' : 'false'
   ALLOW_HTTP_TARGETS: 'false'

@@ -18,6 +18,7 @@ DOCUMENT: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
 NO_BODY = {
     "activate",
     "enable_callback",
+    "keep_registrations_now",
     "replay_delivery",
     "replay_inbox_message",
     "revoke_hook_source",
