@@ -7,7 +7,7 @@ twice, and what was missed while a process was dead is told by whoever looks nex
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared.platforms.innius import words
@@ -52,8 +52,6 @@ class Standing:
 
     sensors: tuple[str, ...] = ()
     causes: Mapping[str, Cause] = field(default_factory=dict)
-    number: int = 0
-    """Counts what was told; makes the ids of events."""
 
     @property
     def machine(self) -> State:
@@ -65,14 +63,13 @@ class Standing:
         return {
             "sensors": list(self.sensors),
             "causes": {name: cause.stored() for name, cause in self.causes.items()},
-            "number": self.number,
         }
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Standing:
         """Back from the document."""
         causes = {name: Cause.of(one) for name, one in stored["causes"].items()}
-        return cls(tuple(stored["sensors"]), causes, stored["number"])
+        return cls(tuple(stored["sensors"]), causes)
 
 
 Told = tuple[str, dict[str, Any]]
@@ -101,7 +98,7 @@ def events_between(before: Standing, truth: Truth) -> tuple[Standing, list[Told]
                 "currentValue": cause.value if name in truth.causes else None,
             }
             told.append((words.SENSOR_STATE, body))
-    after = replace(before, sensors=truth.sensors, causes=truth.causes)
+    after = Standing(truth.sensors, truth.causes)
     if after.machine is not before.machine:
         # The one that made it worse, or the one whose end made it better.
         reason = max(changed, key=lambda name: max(_state(truth.causes, name), _state(before.causes, name)))
@@ -116,7 +113,7 @@ def events_between(before: Standing, truth: Truth) -> tuple[Standing, list[Told]
     told += [
         (words.SENSOR_DELETED, {"sensorid": s, "machinetrn": ""}) for s in before.sensors if s not in truth.sensors
     ]
-    return replace(after, number=before.number + len(told)), told
+    return after, told
 
 
 def _state(causes: Mapping[str, Cause], name: str) -> State:

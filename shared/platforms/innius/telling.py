@@ -8,8 +8,7 @@ timer's, carries it out. Tasks are told as they happen: their events hold everyt
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +16,11 @@ from shared.clock import Clock, iso, parse_iso
 from shared.errors import Conflict, NotFound, OvenbridgeError, PreconditionFailed, Unavailable
 from shared.events import Event
 from shared.events import catalogue as ours
-from shared.ids import digest_id
+from shared.ids import new_id
 from shared.platforms.innius.looking import Looking
 from shared.platforms.innius.standing import Standing, events_between
 from shared.platforms.innius.tasks import task_event
-from shared.platforms.innius.webhooks import DIALECT, wants
+from shared.platforms.innius.webhooks import DIALECT, concerns, wants
 from shared.storage import Document, DocumentStore, Equals, IsDefined, Query, Stored, every
 
 if TYPE_CHECKING:
@@ -102,23 +101,17 @@ class Telling:
         webhooks = await self._callbacks().registered_for(DIALECT)
         if not webhooks:
             return 0
-        begun = iso(_begun(webhooks))
-        known: dict[str, str | None] = {}
-        query = Query((Equals("kind", KIND),), limit=1000, select=("equipmentId", "machineChangedAt", "seenAt"))
-        async for stored in every(self._store, CONTAINER, query):
-            seen = stored.document
-            # What was seen before the first of them registered is out of date.
-            known[seen["equipmentId"]] = seen.get("machineChangedAt") if seen["seenAt"] >= begun else None
         due = [s.document["equipmentId"] async for s in self._left_untold()]
-        machines: dict[str, str] = {}
+        known = {s.document["equipmentId"]: s.document async for s in self._known()}
+        machines: set[str] = set()
         continuation: str | None = None
         while True:
             page = await self._equipment().list(limit=1000, continuation=continuation)
-            machines |= {machine.id: iso(machine.updated_at) for machine in page.equipment}
+            machines |= {machine.id for machine in page.equipment}
+            due += [machine.id for machine in page.equipment if _is_due(machine, known.get(machine.id), webhooks)]
             continuation = page.continuation
             if continuation is None:
                 break
-        due += [name for name, changed in machines.items() if known.get(name) != changed]
         due += [name for name in known if name not in machines]
         chosen = list(dict.fromkeys(due))[:AT_ONCE]
         for equipment_id in chosen:
@@ -131,20 +124,30 @@ class Telling:
     # One machine -------------------------------------------------------------------------------------------------
 
     async def _look(self, equipment_id: str, webhooks: Webhooks, event: Event | None = None) -> int:
+        told = 0
         for _ in range(MAX_TRIES):
             stored = await self._read(equipment_id)
             machine = await self._machine(equipment_id)
-            told = 0
-            if stored is not None and "unfinished" in stored.document:
-                told = await self._finish(stored, webhooks, machine)
-                stored = await self._read(equipment_id)
             if machine is None and stored is None:
                 return told
-            written = await self._write(equipment_id, machine, stored, webhooks, event)
+            shared = machine.shared if machine is not None else bool(stored and stored.document.get("shared"))
+            concerned = _concerned(webhooks, equipment_id, shared=shared)
+            if not concerned:
+                # Whoever registers for it later begins anew.
+                await self._forget(stored)
+                return told
+            if stored is not None and "unfinished" in stored.document:
+                told += await self._finish(stored, concerned, shared)
+                continue
+            written = await self._write(equipment_id, machine, stored, concerned, event)
             if written is None:
                 continue
-            if "unfinished" in written.document or machine is None:
-                told += await self._finish(written, webhooks, machine)
+            if "unfinished" in written.document:
+                told += await self._finish(written, concerned, shared)
+                if machine is None:
+                    continue
+            elif machine is None:
+                await self._forget(written)
             return told
         raise Unavailable("Too many others look at this machine at once. Try again.", retry_after=1.0)
 
@@ -153,20 +156,16 @@ class Telling:
         equipment_id: str,
         machine: Equipment | None,
         stored: Stored | None,
-        webhooks: Webhooks,
+        concerned: Webhooks,
         event: Event | None,
     ) -> Stored | None:
         """Write down what is so with what follows; ``None``: somebody else was faster."""
         known: Document = {} if stored is None else stored.document
-        begun = _begun(webhooks)
+        begun = _begun(concerned)
         connection = await self._looking.connection(equipment_id, known.get("connection"), event)
         truth = await self._looking.truth(machine, connection)
         current = stored is not None and parse_iso(known["seenAt"]) >= begun
-        if current:
-            before = Standing.of(known)
-        else:
-            before = await self._looking.as_of(begun, machine, truth)
-            before = replace(before, number=known.get("number", 0))
+        before = Standing.of(known) if current else await self._looking.as_of(begun, machine, truth)
         after, told = events_between(before, truth)
         if machine is not None:
             told = [(name, await self._looking.with_values(machine, name, body)) for name, body in told]
@@ -177,16 +176,14 @@ class Telling:
             "equipmentId": equipment_id,
             "seenAt": iso(now),
             "machineChangedAt": iso(machine.updated_at) if machine is not None else None,
+            "shared": machine.shared if machine is not None else known.get("shared", False),
             "connection": connection,
             **after.stored(),
         }
         if current and not told and {**document, "seenAt": known["seenAt"]} == known:
             return stored
         if told:
-            document["unfinished"] = [
-                _event(equipment_id, name, body, before.number + place, now).to_document()
-                for place, (name, body) in enumerate(told)
-            ]
+            document["unfinished"] = [_event(equipment_id, name, body, now).to_document() for name, body in told]
         try:
             if stored is None:
                 return await self._store.create(CONTAINER, document)
@@ -194,20 +191,25 @@ class Telling:
         except (Conflict, PreconditionFailed, NotFound):
             return None
 
-    async def _finish(self, stored: Stored, webhooks: Webhooks, machine: Equipment | None) -> int:
-        """Tell what is written down, then take it off; a machine that is gone is forgotten with it."""
+    async def _finish(self, stored: Stored, concerned: Webhooks, shared: bool) -> int:
+        """Tell what is written down, then take it off."""
         document = stored.document
-        events = [Event.from_document(one) for one in document.get("unfinished", ())]
-        told = await self._tell(events, webhooks, machine is not None and machine.shared)
+        events = [Event.from_document(one) for one in document["unfinished"]]
+        told = await self._tell(events, concerned, shared)
         rest = {name: value for name, value in document.items() if name != "unfinished"}
         try:
-            if machine is None:
-                await self._store.delete(CONTAINER, (document["id"],), document["id"], etag=stored.etag)
-            else:
-                await self._store.replace(CONTAINER, rest, etag=stored.etag)
+            await self._store.replace(CONTAINER, rest, etag=stored.etag)
         except (PreconditionFailed, NotFound):
             log.debug("What is told of %s was written by somebody else.", document["equipmentId"])
         return told
+
+    async def _forget(self, stored: Stored | None) -> None:
+        if stored is None:
+            return
+        try:
+            await self._store.delete(CONTAINER, (stored.document["id"],), stored.document["id"], etag=stored.etag)
+        except (PreconditionFailed, NotFound):
+            log.debug("What was told of %s is looked at by somebody else.", stored.document["equipmentId"])
 
     async def _tell(self, events: Sequence[Event], webhooks: Webhooks, shared: bool) -> int:
         told = 0
@@ -232,20 +234,39 @@ class Telling:
         machine = await self._machine(equipment_id) if equipment_id is not None else None
         return machine is not None and machine.shared
 
-    def _left_untold(self) -> Any:
+    def _left_untold(self) -> AsyncIterator[Stored]:
         query = Query((IsDefined("unfinished"),), limit=100, select=("equipmentId",))
         return every(self._store, CONTAINER, query, at_most=AT_ONCE)
 
+    def _known(self) -> AsyncIterator[Stored]:
+        wanted = ("equipmentId", "machineChangedAt", "seenAt")
+        return every(self._store, CONTAINER, Query((Equals("kind", KIND),), limit=1000, select=wanted))
 
-def _begun(webhooks: Webhooks) -> datetime:
+
+def _concerned(webhooks: Webhooks, equipment_id: str, *, shared: bool) -> Webhooks:
+    """Who may be told of this machine at all."""
+    return [one for one in webhooks if concerns(one, equipment_id, shared=shared)]
+
+
+def _begun(concerned: Webhooks) -> datetime:
     """When the first of them registered: news is what came after."""
-    return min(webhook.created_at for webhook in webhooks)
+    return min(webhook.created_at for webhook in concerned)
 
 
-def _event(equipment_id: str, name: str, body: Mapping[str, Any], number: int, now: datetime) -> Event:
-    """The same id for the same telling, however often it is carried out."""
+def _is_due(machine: Equipment, known: Document | None, webhooks: Webhooks) -> bool:
+    """Was it changed since it was looked at, or looked at before anybody registered for it?"""
+    concerned = _concerned(webhooks, machine.id, shared=machine.shared)
+    if not concerned:
+        return known is not None
+    if known is None or known.get("machineChangedAt") != iso(machine.updated_at):
+        return True
+    return bool(known["seenAt"] < iso(_begun(concerned)))
+
+
+def _event(equipment_id: str, name: str, body: Mapping[str, Any], now: datetime) -> Event:
+    """Written down before it is told, with its id: told twice, it is one."""
     return Event(
-        id=digest_id("innius", equipment_id, name, str(number)).upper(),
+        id=new_id(),
         type=name,
         timestamp=now,
         object_type=ours.MACHINE,

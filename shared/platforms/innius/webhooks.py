@@ -26,7 +26,18 @@ from shared.clock import iso
 from shared.platforms.innius.keys import PublicKey, shown
 from shared.platforms.innius.words import EVENTS
 
-__all__ = ["DIALECT", "NewKey", "WantedWebhook", "answer", "default_trn", "events_of", "level_of", "trn_for", "wants"]
+__all__ = [
+    "DIALECT",
+    "NewKey",
+    "WantedWebhook",
+    "answer",
+    "concerns",
+    "default_trn",
+    "events_of",
+    "level_of",
+    "trn_for",
+    "wants",
+]
 
 DIALECT = "innius"
 """Of its callbacks; also what they are registered for, which no event of the catalogue is called."""
@@ -146,9 +157,12 @@ def level_of(callback: Callback) -> str:
 
 
 def wants(callback: Callback, event: str, equipment_id: str | None, *, shared: bool) -> bool:
-    """Is it told of this event? Of machines that others share with us only who asked for that very machine."""
-    if event not in events_of(callback):
-        return False
+    """Is it told of this event?"""
+    return event in events_of(callback) and concerns(callback, equipment_id, shared=shared)
+
+
+def concerns(callback: Callback, equipment_id: str | None, *, shared: bool) -> bool:
+    """Is it told of this machine? Of one that others share with us only who asked for that very machine."""
     if level_of(callback) == "machine":
         return equipment_id in callback.object_ids
     return not shared

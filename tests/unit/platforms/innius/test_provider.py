@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from shared.alerts.model import AlertType, Severity
 from shared.alerts.reported import Reported
 from shared.clock import ManualClock
+from shared.errors import Unavailable
 from shared.platforms.innius.words import EVENTS
 from shared.services import Services
 from shared.signals import Quality, Reading, SignalValue
+from shared.storage import Equals, Query, every
 from tests.api import Api, Drained
 from tests.unit.callbacks.receiver import Receiver, receiving
 
@@ -513,3 +515,51 @@ async def test_what_a_death_left_untold_is_told_by_the_next_look(
     await tick("tell_webhooks")
     told = await plant.told()
     assert [body["status"] for _, body in told] == [0], "once, by its id"
+
+
+async def test_a_machine_that_goes_with_something_untold_is_told_whole(
+    plant: Plant, house: Services, api: Api, tick: Callable[[str], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await plant.oven()
+    await plant.oven("THEIRS", shared=True)
+    await plant.register()
+    await plant.register(["SensorDeleted"], equipment_id="THEIRS")
+    telling = house.platforms.innius.telling
+
+    async def fail(*_: Any, **__: Any) -> int:
+        raise Unavailable("Not now.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(telling, "_tell", fail)
+        await plant.say(Severity.CRITICAL)
+    assert await plant.told() == []
+    for machine in ("OVEN-1", "THEIRS"):
+        assert (await api.delete(f"/api/v1/equipment/{machine}")).status == 204
+    await tick("tell_webhooks")
+    told = [(name, body["machinetrn"][-6:], body.get("status")) for name, body in await plant.told()]
+    assert told == [
+        ("SensorStateChange", "OVEN-1", 2),
+        ("SensorStateChange", "OVEN-1", 0),
+        ("MachineStateChange", "OVEN-1", 2),
+        ("MachineStateChange", "OVEN-1", 0),
+        ("SensorDeleted", "OVEN-1", None),
+        ("SensorDeleted", "THEIRS", None),
+    ], "a shared machine's end is told to whoever asked for it, and to nobody else"
+    assert [s async for s in every(house.store, "webhookStates", Query((Equals("kind", "machine"),)))] == []
+
+
+async def test_what_nobody_is_told_of_is_not_kept(plant: Plant, house: Services, api: Api) -> None:
+    await plant.oven()
+    await plant.oven("OVEN-2")
+    await plant.register(["MachineStateChange"], equipment_id="OVEN-2")
+    await plant.say(Severity.CRITICAL)
+    kept = [
+        s.document["equipmentId"]
+        async for s in every(house.store, "webhookStates", Query((Equals("kind", "machine"),)))
+    ]
+    assert kept == ["OVEN-2"]
+    plant.clock.advance(1)
+    await plant.register(["MachineStateChange"])
+    assert await plant.told() == [], "it was wrong before anybody registered for it"
+    await plant.say(None)
+    assert [body["status"] for _, body in await plant.told()] == [0]

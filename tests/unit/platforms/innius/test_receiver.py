@@ -344,6 +344,6 @@ async def test_trap_9_the_kind_itself_takes_any_casing(address: Address, vendor:
 
 async def test_many_headers_do_not_hide_the_event(address: Address) -> None:
     await address.make()
-    many = {f"x-a{number:02}": "1" for number in range(60)}
+    many: dict[str, Any] = {f"x-a{number:02}": "1" for number in range(60)}
     await address.effect(await address.post("SensorStateChange", state(2), **many))
     assert len(await address.alerts()) == 1
