@@ -25,6 +25,7 @@ __all__ = ["Flow", "Subscriptions", "severities_from", "subscription_id", "trigg
 
 SEVERITIES = ("info", "warning", "critical")
 MOST = 10_000
+TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,22 @@ class Subscriptions:
         """
         wanted = _wanted(trigger, asked, flow)
         async with self._one_at_a_time:
-            known = await self._known(wanted.about["fingerprint"])
-            if known is None:
-                callback = await self._callbacks.create(wanted, caller=caller)
-                return subscription_id(callback), callback
-            callback = await self._callbacks.hand_over(known.id, wanted.about, caller=caller)
+            callback = await self._made_or_handed_over(wanted, caller)
         if callback.state is State.DISABLED:
             # The flow was switched off and is back.
             callback = await self._callbacks.enable(callback.id, caller=caller)
         return subscription_id(callback), callback
+
+    async def _made_or_handed_over(self, wanted: NewCallback, caller: Caller) -> Callback:
+        for _ in range(TRIES):
+            known = await self._known(wanted.about["fingerprint"])
+            if known is None:
+                return await self._callbacks.create(wanted, caller=caller)
+            try:
+                return await self._callbacks.hand_over(known.id, wanted.about, caller=caller)
+            except (Conflict, NotFound):
+                continue  # it was taken away, or disabled, since we looked
+        raise Conflict("The same subscription is being changed by others; try again.")
 
     async def unsubscribe(self, id: str, caller: Caller) -> None:
         """Take it away. One that is gone, or was handed on to a newer asking, is no error."""

@@ -82,6 +82,22 @@ async def test_a_flow_that_is_saved_again_is_started_once(
     assert await told(drain, flow) == ["E1"]
 
 
+async def test_taken_away_in_the_moment_it_is_asked_for_again(
+    house: Services, api: Api, flow: Receiver, drain: Drain, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await subscribe(api, flow)
+    real = house.callbacks.hand_over
+
+    async def too_late(*given: Any, **named: Any) -> Any:
+        assert (await api.delete(first)).status == 204
+        return await real(*given, **named)
+
+    monkeypatch.setattr(house.callbacks, "hand_over", too_late)
+    assert await subscribe(api, flow) != first
+    await happen(house, clock)
+    assert await told(drain, flow) == ["E1"]
+
+
 async def test_what_waits_is_not_lost_when_a_flow_is_saved_again(
     house: Services, api: Api, flow: Receiver, drain: Drain, clock: ManualClock
 ) -> None:
