@@ -15,9 +15,12 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
+
+from shared.clock import iso
 
 __all__ = [
     "CALL_ID",
@@ -27,6 +30,7 @@ __all__ = [
     "WorkLink",
     "generation_1",
     "generation_2",
+    "lately",
     "session",
     "worklink",
 ]
@@ -89,6 +93,12 @@ def completed(**more: Any) -> dict[str, Any]:
         completedSteps=[{"id": f"step{n}"} for n in (1, 2, 3, 4)],
         **more,
     )
+
+
+def lately() -> dict[str, Any]:
+    """The same, ended half an hour ago by the real clock."""
+    ended = datetime.now(UTC) - timedelta(minutes=30)
+    return completed() | {"startedAt": iso(ended - timedelta(minutes=30)), "endedAt": iso(ended)}
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.faults.host_process import HostProcess, running
-from tests.platforms.scope_ar import SECRET, SESSION_ID, TOKEN, completed, worklink
+from tests.platforms.scope_ar import SECRET, SESSION_ID, TOKEN, lately, worklink
 from tests.platforms.systems_of_record import system_of_record
 from tests.platforms.test_scope_ar import ENVIRONMENT, ORDER, made, post, until
 
@@ -40,7 +40,7 @@ async def prepare(host: HostProcess, graphql: str, salesforce: str) -> str:
 
 async def test_three_webhooks_a_kill_and_one_record_in_salesforce(tmp_path: Path) -> None:
     async with worklink() as cms, system_of_record() as salesforce:
-        cms.nodes[SESSION_ID] = completed()
+        cms.nodes[SESSION_ID] = lately()
         async with running(tmp_path, env=ENVIRONMENT) as host:
             path = await prepare(host, cms.graphql, salesforce.url)
             status, tried = await host.call("POST", "/api/v1/connections/sf/test")
