@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from shared.clock import Clock, iso, parse_iso
-from shared.errors import Conflict, NotFound, OvenbridgeError
+from shared.errors import Conflict, NotFound, OvenbridgeError, Unavailable
 from shared.ids import digest_id
 from shared.messaging import Queue
 from shared.metrics import RECORD_UPDATES
@@ -49,6 +49,7 @@ SYSTEMS = ("rest_record", "salesforce", "dataverse")
 KNOWN_FOR = timedelta(seconds=10)
 GRACE = timedelta(seconds=30)
 """An update that is overdue by so much lost its message."""
+VAULT_PAUSE = timedelta(seconds=30)
 BACK = timedelta(days=1)
 """What ended so long before the connection was made is left alone."""
 SWEPT = 200
@@ -146,9 +147,16 @@ class RecordKeeping:
         if busy is not None and now < busy:
             await self._later(update, busy)
             return
+        try:
+            # Before the call is noted: a vault that is away must not leave a call in doubt that was never made.
+            credentials = await self._connections.credentials(connection)
+        except Unavailable as error:
+            log.warning("The credentials of %s cannot be read now: %s", connection.id, error.detail)
+            await self._later(update, now + VAULT_PAUSE)
+            return
         claimed = await self._claim(update, connection, now)
         if claimed is not None:
-            await self._make(claimed, connection)
+            await self._make(claimed, connection, credentials)
 
     async def _usable(self, update: Document) -> PlatformConnection | None:
         try:
@@ -230,14 +238,13 @@ class RecordKeeping:
 
         return await self._updates.change(update["recordId"], update["id"], change)
 
-    async def _make(self, claimed: Document, connection: PlatformConnection) -> None:
+    async def _make(self, claimed: Document, connection: PlatformConnection, credentials: Secrets) -> None:
         """Make the call, then write down what became of it, then send the message of the next try."""
         intended = intended_of(claimed)
-        credentials = await self._connections.credentials(connection)
         outcome = await self._send(connection, credentials, intended)
         if outcome.status in (400, 401, 403) and outcome.result == "later":
-            fresh = await self._connections.credentials(connection, fresh=True)
-            if fresh != credentials:
+            fresh = await self._fresh(connection)
+            if fresh is not None and fresh != credentials:
                 outcome = await self._send(connection, fresh, intended)
         now = self._clock.now()
         self._heed(connection, outcome, now)
@@ -261,6 +268,14 @@ class RecordKeeping:
             await self._queue.send(QUEUE, [wake(after, at=at if at > now else None)])
         elif after["status"] != "recorded":
             log.error("%s was not told of %s: %s", connection.id, after["recordId"], outcome.sentence)
+
+    async def _fresh(self, connection: PlatformConnection) -> Secrets | None:
+        """The credentials as they are by now; ``None``: the vault is away."""
+        try:
+            return await self._connections.credentials(connection, fresh=True)
+        except OvenbridgeError as error:
+            log.warning("The credentials of %s cannot be read anew: %s", connection.id, error.detail)
+            return None
 
     async def _send(self, connection: PlatformConnection, credentials: Secrets, intended: Intended) -> Outcome:
         """Bounded as a whole: whoever finds the call later takes us for dead by then."""

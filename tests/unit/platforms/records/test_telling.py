@@ -243,6 +243,43 @@ async def test_a_token_for_another_instance_goes_nowhere(
     assert "another instance" in shown["error"]
 
 
+async def test_a_vault_that_is_away_leaves_nothing_in_doubt(
+    api: Api,
+    house: Services,
+    connect: Connect,
+    tell: Tell,
+    drain: Drain,
+    system: SystemOfRecord,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await connect("rest_record")
+
+    async def away(name: str) -> Any:
+        raise Unavailable("The vault is away.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(house.vault, "get", away)
+        record = await tell()
+    [shown] = await records(api, record)
+    assert (shown["status"], shown["attempts"], system.calls) == ("waiting", 0, [])
+    clock.advance(31)
+    await drain()
+    assert (await records(api, record))[0]["status"] == "recorded"
+
+
+async def test_history_floods_nobody(
+    api: Api, connect: Connect, tell: Tell, drain: Drain, system: SystemOfRecord
+) -> None:
+    await connect("salesforce")
+    old = STARTED - timedelta(days=3)
+    record = await tell(started_at=old, ended_at=old + timedelta(minutes=5))
+    assert (await records(api, record), system.calls) == ([], [])
+    assert (await api.post(f"/api/v1/sessions/{record['id']}/records/erp/replay")).status == 202
+    await drain()
+    assert len(system.rows) == 1
+
+
 # Doubt ---------------------------------------------------------------------------------------------------------------
 
 
