@@ -65,11 +65,13 @@ class Screwdriver:
     def __init__(self) -> None:
         self.state: dict[str, Any] = {"id": 7, "state": 0, "torque": 1.0}
         self.started = 0
+        self.sluggish = False
+        """It is told, and says for a while what it said before."""
         self.begun = asyncio.Event()
 
     async def answering(self, request: web.Request) -> web.StreamResponse:
         if request.method != "GET":
-            self.state |= await request.json()
+            self.state |= {} if self.sluggish else await request.json()
             self.started += 1
             self.begun.set()
             return web.Response(status=204)
@@ -248,6 +250,24 @@ async def test_what_takes_longer_is_told_later(
     clock.advance(700)
     given_up = (await api.get(other.headers["location"].removeprefix("http://127.0.0.1:7071"))).json()
     assert given_up["status"] == "given_up"
+
+
+async def test_what_a_machine_said_before_is_no_result(
+    api: Api, vendor: Vendor, screwdriver: Screwdriver, clock: ManualClock
+) -> None:
+    screwdriver.sluggish = True
+    screwdriver.end(9.9)
+    await put(api, actions={"torque": START})
+    assert [(await ask(api)).status for _ in range(2)] == [202, 202]
+    screwdriver.end(11.1)
+    assert (await ask(api)).json() == {"torque": 11.1}, "another result, so another run"
+    clock.advance(2)
+    other = LOCAL | {"stepId": 3}
+    assert (await ask(api, other)).status == 202
+    screwdriver.state["state"] = 1
+    assert (await ask(api, other)).status == 202
+    screwdriver.end(11.1)
+    assert (await ask(api, other)).json() == {"torque": 11.1}, "the same result, but it was seen at work"
 
 
 async def test_running_may_be_told_as_missing(api: Api, vendor: Vendor, screwdriver: Screwdriver) -> None:

@@ -71,6 +71,22 @@ async def test_ten_at_once_make_one(api: Api, op1: FakeOperations1) -> None:
     assert op1.posted == 1
 
 
+async def test_made_by_somebody_else_just_before_our_claim(
+    api: Api, op1: FakeOperations1, house: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connect(api, op1)
+    orders = house.platforms.operations1.orders
+    claim = orders._claim
+
+    async def late(*args: Any) -> Any:
+        op1.orders.append({"id": 7, "customOrderId": "TKT-1", "state": "not-started"})
+        return await claim(*args)
+
+    monkeypatch.setattr(orders, "_claim", late)
+    answer = await make(api)
+    assert (answer.status, answer.json()["order_id"], op1.posted) == (200, "7", 0)
+
+
 async def test_a_filter_that_is_ignored_is_not_believed(api: Api, op1: FakeOperations1) -> None:
     await connect(api, op1)
     op1.orders = [{"id": n, "customOrderId": f"OLD-{n}", "state": "done"} for n in range(30)]

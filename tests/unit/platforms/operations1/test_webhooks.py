@@ -128,6 +128,23 @@ async def test_two_versions_of_one_happening_are_one(plant: Plant, clock: Manual
     assert len(await plant.events("WORK_ORDER_COMPLETED")) == 2, "another tenant has orders of the same number"
 
 
+async def test_the_same_under_the_name_of_another_version_is_known_at_the_door(plant: Plant) -> None:
+    realms = {"interaction-value-update-v1": "value_entered", "interaction-value-update-v2": "value_entered"}
+    await plant.source(options=CHECKED | {"realms": realms})
+    old = value_webhook(95.0)
+    new = old | {"realm": "interaction-value-update-v2", "version": 2, "fullVersion": "2.0"}
+    assert [(await plant.send(one)).status for one in (old, new)] == [202, 200]
+
+
+async def test_a_tag_without_a_webhook_did_not_cause_the_message(plant: Plant) -> None:
+    await plant.source(options=CHECKED)
+    await plant.says(87.5, door__open=True)
+    payload = value_webhook(87.5, door="no")
+    payload["data"]["steps"][0]["rows"][2]["entries"][0]["interactionTags"][0]["sendWebhook"] = False
+    said = (await plant.effect(await plant.send(payload)))["values"]
+    assert [one["tag"] for one in said] == ["core_temp"]
+
+
 async def test_done_again_is_told_again(plant: Plant, clock: ManualClock) -> None:
     await plant.source()
     await plant.send(order_complete())
