@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions.endpoint import Answer, Call, endpoint, timer_worker
 from shared.access import Role
 from shared.errors import InvalidInput, NotFound
+from shared.platforms.innius.answers import KeyList, TestSent, WebhookList, WebhookRow
 from shared.services import Services
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class NoQuery(BaseModel):
 
 
 @bp.route("api/v1/webhooks", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.ENGINEER)
+@endpoint(Role.ENGINEER, answers={201: WebhookRow})
 async def create_webhook(call: Call) -> Answer:
     """Register; the answer brings the public key that calls are checked by."""
     from shared.platforms.innius.webhooks import WantedWebhook
@@ -60,7 +61,7 @@ async def create_webhook(call: Call) -> Answer:
 
 
 @bp.route("api/v1/webhooks", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.VIEWER)
+@endpoint(Role.VIEWER, answers={200: WebhookList})
 async def list_webhooks(call: Call) -> Answer:
     """All registrations, oldest first, by limit and offset."""
     from shared.platforms.innius.webhooks import DIALECT
@@ -71,7 +72,7 @@ async def list_webhooks(call: Call) -> Answer:
 
 
 @bp.route("api/v1/webhooks/{webhook_id:length(32)}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.VIEWER)
+@endpoint(Role.VIEWER, answers={200: WebhookRow})
 async def get_webhook(call: Call) -> Answer:
     """One registration. Its credentials are never shown."""
     return Answer(await _shown(call, await _find(call)))
@@ -86,7 +87,7 @@ async def delete_webhook(call: Call) -> Answer:
 
 
 @bp.route("api/v1/webhooks/{webhook_id:length(32)}/test", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.OPERATOR)
+@endpoint(Role.OPERATOR, answers={202: TestSent})
 async def try_webhook(call: Call) -> Answer:
     """Send a signed call with the event `TEST`; nothing happened."""
     delivery = await call.services.callbacks.test((await _find(call)).id, caller=call.caller)
@@ -94,7 +95,7 @@ async def try_webhook(call: Call) -> Answer:
 
 
 @bp.route("api/v1/webhooks/keys", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.VIEWER)
+@endpoint(Role.VIEWER, answers={200: KeyList})
 async def list_webhook_keys(call: Call) -> Answer:
     """The public keys that a receiver should trust now: the one that signs first."""
     call.params(NoQuery)
@@ -102,7 +103,7 @@ async def list_webhook_keys(call: Call) -> Answer:
 
 
 @bp.route("api/v1/webhooks/keys/rotate", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.ADMIN)
+@endpoint(Role.ADMIN, answers={200: KeyList})
 async def rotate_webhook_key(call: Call) -> Answer:
     """Announce a new key: listed at once, signing after a while; the old one stays listed for a while after that."""
     from shared.platforms.innius.webhooks import NewKey
