@@ -19,11 +19,18 @@ __all__ = ["NOBODY", "Answer", "Call", "UtcTime", "parse"]
 Model = TypeVar("Model", bound=BaseModel)
 
 
+FIRST_YEAR = 2
+"""Before the first there is no day to reckon back to."""
+
+
 def _utc(moment: datetime) -> datetime:
     try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("write a time that every calendar has") from None
+    if moment.year < FIRST_YEAR:
+        raise ValueError("write a time that every calendar has")
+    return moment
 
 
 UtcTime = Annotated[datetime, AfterValidator(_utc)]

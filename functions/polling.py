@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from functions.endpoint import Answer, Call, endpoint, queue_worker, timer_worker
+from functions.endpoint import Answer, Call, UtcTime, endpoint, queue_worker, timer_worker
 from shared.access import Role
 from shared.clock import iso
 from shared.errors import InvalidInput
@@ -48,9 +48,9 @@ class LogQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
-    start: AwareDatetime | None = None
+    start: UtcTime | None = None
     """Inclusive; one day before ``end`` when left out."""
-    end: AwareDatetime | None = None
+    end: UtcTime | None = None
     """Exclusive; now when left out."""
     limit: int = Field(100, ge=1, le=1000)
     continuation: str | None = None

@@ -142,7 +142,7 @@ def _retry_after(answer: OutgoingAnswer, now: datetime) -> float | None:
     else:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # a year of many digits
             return None
         seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
     return min(seconds, 86_400.0) if seconds > 0 else None

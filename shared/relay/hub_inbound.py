@@ -21,6 +21,9 @@ log = logging.getLogger("ovenbridge.relay")
 OLDEST = timedelta(days=6)
 """The inbox keeps a week. What waited longer in a plant comes in with the oldest time that is still found there."""
 
+MOST_TEXT = 1_000
+"""Characters of what a relay says of a broker."""
+
 
 class RelayInbound:
     """Takes what relays bring, and says who may call in on site."""
@@ -49,7 +52,7 @@ class RelayInbound:
         for source_id, problem in batch.brokers.items():
             source = await self._find(source_id, relay_id)
             if source is not None:
-                await self._sources.note_broker(source, problem, used=False)
+                await self._sources.note_broker(source, problem and problem[:MOST_TEXT], used=False)
         return InboundTaken(messages=tuple([await self._one(relay_id, message) for message in batch.messages]))
 
     async def _one(self, relay_id: str, message: LanMessage) -> Taken:

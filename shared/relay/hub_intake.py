@@ -68,6 +68,8 @@ PUT_OFF_FROM = 5
 PUT_OFF_FOR = timedelta(minutes=1)
 TOGETHER = 8
 """Machines of one batch that are taken beside each other."""
+FIRST_YEAR = 2000
+"""A reading from before has no time at all; reckoning with such a one ends before the calendar begins."""
 MOST_VALUES = 1_000
 MOST_TEXT = 4_000
 MOST_NAMED = 100
@@ -371,7 +373,7 @@ def _reading(document: Mapping[str, Any]) -> Reading | None:
     """The reading, if it is one. A relay is ours, but its disk may be broken and its program older."""
     try:
         reading = from_document(document)
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
         return None
     return reading if _sound(reading) else None
 
@@ -379,6 +381,8 @@ def _reading(document: Mapping[str, Any]) -> Reading | None:
 def _sound(reading: Reading) -> bool:
     texts = [reading.reason, reading.error_code, *reading.values]
     if not isinstance(reading.equipment_id, str) or len(reading.values) > MOST_VALUES:
+        return False
+    if reading.at.year < FIRST_YEAR:
         return False
     for value in reading.values.values():
         if not all(isinstance(number, float | int | str | bool | None) for number in (value.value, value.raw)):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     Base64Bytes,
     BaseModel,
@@ -80,11 +81,19 @@ _GZIP = b"\x1f\x8b"
 
 Message = TypeVar("Message", bound="_Message")
 
-CommandKind = Literal["test_connection", "discover", "certificate", "read_now", "write", "deliver"]
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("that is no time that every calendar has") from None
+
+
+CommandKind = Literal["test_connection", "discover", "certificate", "read_now", "write", "deliver", "call"]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 RelayId = Annotated[str, Field(pattern=RELAY_ID)]
 SourceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Moment = Annotated[AwareDatetime, PlainSerializer(iso, return_type=str, when_used="json")]
+Moment = Annotated[AwareDatetime, AfterValidator(_utc), PlainSerializer(iso, return_type=str, when_used="json")]
 """Travels as ``2026-11-21T10:30:00.000Z``."""
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Seq = Annotated[int, Field(ge=1, le=2**53)]
@@ -168,7 +177,7 @@ class Command(_Message):
     body: dict[str, Any] = Field(default_factory=dict)
     """``test_connection``: empty, or ``device`` (a :class:`Device`) to try what is not saved; ``write``: ``signal`` and
     ``value``; ``discover``: ``seconds``; ``certificate``: as ``test_connection``; ``deliver``:
-    ``shared.relay.delivery_words.Deliver``."""
+    ``shared.relay.delivery_words.Deliver``; ``call``: ``shared.relay.call_words.Call``."""
     expires_at: Moment
     """After this it must not be begun: nobody waits for its answer any more."""
     valid_seconds: float | None = Field(None, ge=0)

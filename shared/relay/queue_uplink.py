@@ -195,6 +195,6 @@ class QueueUplink:
 def _moment(date: str, clock: Clock) -> datetime:
     try:
         found = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):
         return clock.now()
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found

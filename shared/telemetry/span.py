@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from shared import json_text
 from shared.clock import day_of
@@ -30,6 +30,8 @@ def days_of(start: datetime, end: datetime) -> Iterator[str]:
     moment = at_midnight(day_of(start))
     while moment < end:
         yield day_of(moment)
+        if moment.date() == date.max:  # the calendar ends here
+            return
         moment += timedelta(days=1)
 
 

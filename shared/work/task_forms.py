@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from shared.clock import iso
 from shared.work.task_model import FIELDS, Priority, TaskStatus
@@ -18,6 +28,16 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000)
 Reference = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 
 
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("write a time that every calendar has") from None
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_utc)]
+
+
 class _Task(BaseModel):
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
@@ -26,8 +46,8 @@ class _Task(BaseModel):
     work_order_id: Reference | None = None
     reference: Reference | None = Field(None, description="How another system calls it.")
     assignee: Line | None = None
-    start_at: AwareDatetime | None = None
-    due_at: AwareDatetime | None = None
+    start_at: Time | None = None
+    due_at: Time | None = None
 
     @field_validator("title", "kind", "assignee", check_fields=False)
     @classmethod

@@ -301,6 +301,6 @@ def _pause(answer: OutgoingAnswer, now: datetime) -> float | None:
         try:
             date = parsedate_to_datetime(said)
             seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, OverflowError):
             return None
     return min(max(seconds, 0.0), LONGEST_PAUSE) if math.isfinite(seconds) else None

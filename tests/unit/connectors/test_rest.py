@@ -371,6 +371,12 @@ async def test_retry_after_as_a_date(clock: ManualClock) -> None:
     assert "again in 120 s" in (reading.reason or "")
 
 
+@pytest.mark.parametrize("said", ["1 Jan 99999999999 0:0:0", "1 Jan 2026 0:0:99999999999999999999", "Mon, 99 Foo 1"])
+async def test_retry_after_that_no_calendar_has(said: str, clock: ManualClock) -> None:
+    reading = await _read(answer(b"", "429 Slow", extra=f"Retry-After: {said}\r\n"), clock)
+    assert (reading.error_code, reading.retry_after_seconds) == ("throttled", None)
+
+
 async def test_an_oven_that_hangs_and_one_that_drips(clock: ManualClock) -> None:
     async def hangs(there: Peer, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> bool:
         if head.startswith(b"GET /drip"):

@@ -384,3 +384,15 @@ async def test_the_hourly_timer_sweeps_credentials_nobody_names(
     assert len(names) == 2
     assert "callback-x" in names
     assert "iot-horno-1-0123456789abcdef" not in names
+
+
+@pytest.mark.parametrize("page", ["sensor-history", "connection-log"])
+async def test_the_ends_of_the_calendar(api: Api, page: str) -> None:
+    """`9999-12-31` is how some callers write "no end"; the first year has no day before it to begin with."""
+    assert (await api.post("/api/v1/equipment", json={"id": "oven-9", "name": "x"})).status == 201
+    there = f"/api/v1/equipment/oven-9/{page}"
+    for end in ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999Z"):
+        assert (await api.get(f"{there}?end={end}")).status == 200
+    for end in ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"):
+        refused = await api.get(f"{there}?end={end}")
+        assert (refused.status, refused.json()["problems"][0]["field"]) == (400, "end")

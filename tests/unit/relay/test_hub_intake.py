@@ -336,3 +336,19 @@ async def test_death_at_every_step_loses_nothing_and_doubles_nothing(
         await beside(hub.house).relay_hub.intake.take(body)
         assert await everything(hub.house) == wanted, f"died at write {step}"
         await hub.house.close()
+
+
+@pytest.mark.parametrize("broken", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-14:00", "0001-01-01T00:00:00Z"])
+async def test_a_time_that_no_calendar_has_costs_its_own_reading_alone(
+    hub: Hub, drain: Callable[..., Any], broken: str
+) -> None:
+    await hub.machine("OVEN-1")
+    good = hub.reading("OVEN-1", -5)
+    batch = hub.batch(hub.reading("OVEN-1", -10), good)
+    batch.readings[0]["ts"] = broken
+    answer = await send(hub, batch)
+    if answer.status == 409:  # the door saw that it is of the future; the queue has no such door
+        await hub.house.relay_hub.intake.take(pack(batch))
+    assert not (await drain(queues=DRAINED)).failures
+    assert [reading.at for reading in await readings_of(hub.house, "OVEN-1")] == [good.at]
+    assert (await hub.house.relays.get("hall-1")).refused.count == 1

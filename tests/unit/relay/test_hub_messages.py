@@ -97,3 +97,10 @@ def test_too_much_at_once() -> None:
 def test_a_command_says_until_when() -> None:
     command = Command(id="c1", kind="write", equipment_id="O-1", body={"signal": "x", "value": 1}, expires_at=NOON)
     assert unpack(Commands, pack(Commands(commands=(command,)))).commands == (command,)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_no_calendar_has_is_named(at: str) -> None:
+    beat = {"v": 1, "relay_id": "hall-1", "at": "2026-11-21T10:00:00Z", "version": "1", "started_at": at}
+    with pytest.raises(InvalidInput, match=r"started_at.*calendar"):
+        unpack(Heartbeat, dump(beat))

@@ -139,6 +139,8 @@ async def test_changes_are_told_each_once(api: Api, house: Services, clock: Manu
         ({"title": "x", "equipment_id": "NOPE"}, "There is no machine NOPE"),
         ({"title": "x", "id": "a/b"}, "id"),
         ({"title": "x", "due_at": "2026-01-01"}, "due_at"),
+        ({"title": "x", "due_at": "0001-01-01T00:00:00+14:00"}, "calendar"),
+        ({"title": "x", "start_at": "9999-12-31T23:59:59-14:00"}, "calendar"),
         ({"title": "x", "start_at": "2026-01-02T00:00:00Z", "due_at": "2026-01-01T00:00:00Z"}, "due_at lies before"),
         ({"title": "x", "nonsense": 1}, "nonsense"),
     ],
