@@ -135,7 +135,7 @@ class Progress:
     size: int = 0
     """Bytes so far."""
     _full: int = 0
-    _before: bytes = b""
+    _before: bytes | None = None
     _asked: dict[str, int] = field(default_factory=dict)
 
     def next_url(self, url: str, document: Any, items: list[Any], link: str | None, size: int) -> str | None:
@@ -193,8 +193,8 @@ class Progress:
                 return None
         elif len(items) < self._full:
             return None
-        printed = orjson.dumps(items, option=orjson.OPT_SORT_KEYS, default=str)
-        if printed == self._before:
+        printed = _printed(items)
+        if printed is not None and printed == self._before:
             raise DeviceProtocolError(
                 f"{self.where} answers the same items to page {self.pages} as to the one before: does it know the "
                 f"parameter {plan.parameter}?"
@@ -240,6 +240,14 @@ def with_parameter(url: str, name: str, value: str | int) -> str:
     kept = [part for part in query.split("&") if part and unquote(part.partition("=")[0]) != name]
     kept.append(quote(name, safe="") + "=" + quote(str(value), safe=""))
     return f"{path}?{'&'.join(kept)}"
+
+
+def _printed(items: list[Any]) -> bytes | None:
+    """For comparing; ``None``: it holds what cannot be written (a number of thirty digits, half a character)."""
+    try:
+        return orjson.dumps(items, option=orjson.OPT_SORT_KEYS, default=str)
+    except orjson.JSONEncodeError:
+        return None
 
 
 def _asks_for(url: str, name: str) -> bool:

@@ -205,6 +205,20 @@ async def test_a_vendor_that_does_not_know_the_parameter(clock: ManualClock) -> 
     assert vendor.reads == 2
 
 
+@pytest.mark.parametrize("odd", ["1" * 30, '"\\ud800"'])
+async def test_pages_that_hold_what_cannot_be_written(odd: str, clock: ManualClock) -> None:
+    """Whether a page came twice is then not known; the pages are read all the same."""
+
+    async def answering(request: web.Request) -> web.StreamResponse:
+        page = int(request.query["page"])
+        body = f'{{"units": [{{"id": {page}, "temp": {page}, "odd": {odd}, "nan": NaN}}], "page": {{"total": 3}}}}'
+        return web.Response(text=body, content_type="application/json")
+
+    reading, vendor = await read(clock, answering, **options("page", 3))
+    assert reading.reason is None
+    assert (reading.values["temperature.cabinet"].value, vendor.reads) == (3, 3)
+
+
 async def test_more_pages_than_allowed(clock: ManualClock) -> None:
     paging = {"by": "next", "max_pages": 2}
     reading, vendor = await read(clock, paged("next", count=9), **options("next", 8, paging=paging))
