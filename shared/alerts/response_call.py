@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from shared.alerts.response_templates import NAMES, fill, fill_json, words_of
 from shared.connectors.credentials import Credentials
 from shared.equipment.shared_credentials import SHARED
 from shared.errors import InvalidInput, NotFound
-from shared.observability import masked, redact
+from shared.observability import REDACTED, masked, redact
 from shared.outgoing.http import OutgoingAnswer, OutgoingError, OutgoingHttp
 from shared.secrets import Vault
 
@@ -30,6 +31,11 @@ NOT_TAKEN = frozenset({408, 425, 429, 503})
 PERHAPS_TAKEN = frozenset({500, 502, 504})
 """Somebody on the way gave up; what lies behind may have done it."""
 LONGEST_PAUSE = 900.0
+LEAST_SECRET = 4
+"""Characters: what is shorter is part of too many words."""
+LEAST_IN_URL = 8
+"""Likewise of a part of a secret address: `hooks` is none."""
+_PARTS = re.compile(r"[/?&=#;]")
 
 
 def repeatable(action: Mapping[str, Any]) -> bool:
@@ -49,6 +55,8 @@ class Request:
     secret_headers: Mapping[str, str] = field(repr=False)
     body: Any = field(repr=False)
     secret_body: Mapping[str, Any] = field(repr=False)
+    secret_url: bool = False
+    """The whole address is of the credential set."""
 
     def shown(self) -> dict[str, Any]:
         """As a person may see it."""
@@ -57,6 +65,18 @@ class Request:
         if isinstance(body, dict) and self.secret_body:
             body = {**body, **dict.fromkeys(self.secret_body, "[from the credential set]")}
         return {"method": self.method, "url": self.shown_url, "headers": {**self.headers, **hidden}, "body": body}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown where a receiver repeats it, the longest first; also as JSON writes it."""
+        found = {*_texts(self.secret_body)}
+        for value in self.secret_headers.values():
+            found |= {value, value.partition(" ")[2] or value}
+        if self.secret_url:
+            rest = self.url.partition("://")[2].partition("/")[2]
+            found |= {rest, *(part for part in _PARTS.split(rest) if len(part) >= LEAST_IN_URL)}
+        found |= {json_text.dump(secret).decode()[1:-1] for secret in found}
+        return tuple(sorted((one for one in found if len(one) >= LEAST_SECRET), key=len, reverse=True))
 
     @property
     def content(self) -> bytes:
@@ -98,7 +118,16 @@ class Calls:
                 f"The credential set {set_id} adds fields to the body, which therefore has to be an object.",
                 field="body",
             )
-        return Request(action["method"], url, target.display, headers, secret_headers, body, secret_body)
+        return Request(
+            method=action["method"],
+            url=url,
+            shown_url=target.display,
+            headers=headers,
+            secret_headers=secret_headers,
+            body=body,
+            secret_body=secret_body,
+            secret_url=url != action["url"],
+        )
 
     async def send(self, request: Request, *, again: bool) -> Acted:
         """Send it once. Never raises for what a receiver does.
@@ -119,7 +148,7 @@ class Calls:
             )
         except OutgoingError as error:
             return _no_answer(error, again)
-        return _judge(answer, again)
+        return _judge(answer, again, request.secrets)
 
     async def _secrets(self, set_id: str, url: str, origin: str) -> tuple[str, dict[str, str], dict[str, Any]]:
         try:
@@ -178,12 +207,11 @@ def _no_answer(error: OutgoingError, again: bool) -> Acted:
     )
 
 
-def _judge(answer: OutgoingAnswer, again: bool) -> Acted:
+def _judge(answer: OutgoingAnswer, again: bool, secrets: Sequence[str]) -> Acted:
     status = answer.status
     result: dict[str, Any] = {"http_status": status}
     if answer.body:
-        text = answer.body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")[:SHOWN_CHARACTERS]
-        result["answer"] = masked(redact(text))
+        result["answer"] = _shown(answer.body, secrets)
     if 200 <= status < 300:
         return Acted("done", f"The receiver answered {status}.", result)
     said = f"The receiver answered {status}."
@@ -201,6 +229,25 @@ def _judge(answer: OutgoingAnswer, again: bool) -> Acted:
     elif status in (401, 403):
         said = f"The receiver answered {status}: check the credential set of this response."
     return Acted("failed", said, result)
+
+
+def _shown(body: bytes, secrets: Sequence[str]) -> Any:
+    """The beginning of an answer. Some receivers repeat what they were sent, and anybody may read this."""
+    text = body.decode("utf-8", "replace")
+    for secret in secrets:  # before it is cut: half a secret is one, too
+        text = text.replace(secret, REDACTED)
+    return masked(redact(text[:SHOWN_CHARACTERS]))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield str(value)
 
 
 def _pause(answer: OutgoingAnswer) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from shared.clock import ManualClock
 from shared.connectors.modbus_line import lines
@@ -13,7 +14,7 @@ from shared.events.catalogue import CATALOGUE
 from shared.services import Services
 from tests.api import Api, Drained
 from tests.unit.alerts.responding import SETPOINT, Bakery
-from tests.unit.callbacks.receiver import Receiver, receiving
+from tests.unit.callbacks.receiver import Notification, Receiver, receiving
 from tests.unit.connectors.modbus_device import Device
 
 COOL = {"name": "cool", "on": "raised", "write": {"signal": SETPOINT, "value": 150}}
@@ -123,6 +124,34 @@ def _all() -> Any:
     from shared.storage import Query
 
     return Query(limit=1000)
+
+
+@pytest.mark.parametrize("before", [0, 488])
+async def test_a_receiver_that_repeats_what_it_was_sent(bakery: Bakery, receiver: Receiver, before: int) -> None:
+    """Anybody may read the answer, and some receivers echo the call, or name the key that they refuse."""
+    values = {
+        "token": "s3cret-bearer",
+        "url": f"{receiver.url}/hooks/T0123456/x9y8z7w6v5?sig=abcdefgh",
+        "body": {"routing": "R0123456789", "deep": [{"pin": 48151623}]},
+    }
+    put = {"name": "desk", "endpoint": receiver.url, "credentials": values}
+    assert (await bakery.api.put("/api/v1/credential-sets/desk", json=put)).status == 201
+
+    def echo(seen: Notification) -> web.Response:
+        said = f"{seen.headers['authorization']} no x9y8z7w6v5 at {seen.path} for {seen.body.decode()}"
+        return web.Response(status=400, text="." * before + said)
+
+    receiver.answer = echo
+    call = {"url": receiver.url, "credentials": "desk", "body": {"about": "{equipment.id}"}}
+    await bakery.rule({"name": "desk", "on": "raised", "call": call})
+    await bakery.reads(260.5)
+    await bakery.respond()
+    result = (await bakery.responses())["desk"]["result"]
+    assert result["http_status"] == 400
+    shown = str(result["answer"])
+    for secret in ("s3c", "T0123456", "x9y8z7w6v5", "abcdefgh", "R0123", "48151623"):
+        assert secret not in shown
+    assert before or "oven-1" in shown, "what is no secret is shown"
 
 
 async def test_without_a_body_all_that_is_known_is_sent(bakery: Bakery, receiver: Receiver) -> None:
