@@ -21,6 +21,7 @@ from shared.connectors.rational_plan import plan
 from shared.errors import (
     DeviceAuthenticationError,
     DeviceError,
+    DeviceProtocolError,
     InvalidInput,
     NotFound,
     Unavailable,
@@ -113,6 +114,11 @@ class BatchImport:
             except Unavailable as error:
                 # Our own store or queue: the next run repeats it, and other accounts may fare better.
                 log.warning("The import of batches of %s was broken off: %s", _names(ovens), error.detail)
+            except Exception:
+                # A fault of ours. Who waited longest comes first: without a note it would be this account for ever,
+                # and none after it.
+                log.exception("The import of batches of %s failed unexpectedly", _names(ovens))
+                await self._broke(state, ovens)
         return tried
 
     async def run_for(self, equipment_id: str) -> ImportStatus:
@@ -239,6 +245,16 @@ class BatchImport:
                 await self._noted(oven.machine.id, now, None, None)
         if run.unreadable:
             log.warning("Batches of %s that could not be understood: %s", _names(ovens), run.unreadable)
+
+    async def _broke(self, state: AccountState, ovens: Sequence[Oven]) -> None:
+        now = self._clock.now()
+        error = DeviceProtocolError("The import failed unexpectedly; the log of the hub has the details.")
+        try:
+            await self._marks.note(state.failed(error, now))
+            for oven in ovens:
+                await self._noted(oven.machine.id, now, error.detail, error.code)
+        except Unavailable as away:
+            log.warning("That the import failed could not be noted: %s", away.detail)
 
     async def _failed(self, run: Run, error: DeviceError) -> None:
         now = self._clock.now()

@@ -514,3 +514,33 @@ async def test_what_a_person_wrote_stays(
     detail = (await api.get(f"/api/v1/batches/{batch['id']}")).json()
     assert detail["vendor_document"]["finished"] is True, "what the vendor says stands beside it"
     assert detail["edited"] == ["endedAt", "note", "product", "program", "status"]
+
+
+async def test_a_fault_of_ours_at_one_account_costs_the_others_nothing(
+    api: Api, house: Services, cloud: ConnectedCooking, oven: str, clock: ManualClock, tick: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Who waited longest comes first: the one that breaks must not be that for ever."""
+    async with ConnectedCooking().serve() as other:
+        await register(api, other, "combi-2", "E11SJ-0002")
+        other.batches = [haccp("b", "E11SJ-0002", hours(clock, 2))]
+        importing = house.work.batch_import
+        read = importing._pages.read
+
+        async def breaks(pages: Any, run: Any) -> bool:
+            if run.ovens[0].machine.id == "combi-1":
+                raise RuntimeError("a fault")
+            return await read(run)
+
+        monkeypatch.setattr(type(importing._pages), "read", breaks)
+        await tick("import_batches")
+        assert len(await batches(api, "combi-2")) == 1
+    now = await status(api)
+    assert (now["failures"], now["error_code"]) == (1, "unexpected_answer")
+    assert "the log of the hub has the details" in now["error"]
+    assert now["next_attempt_at"] == iso(clock.now() + timedelta(minutes=5))
+    monkeypatch.undo()
+    cloud.batches = [haccp("a", SERIAL, hours(clock, 2))]
+    clock.advance(600)
+    await tick("import_batches")
+    assert (len(await batches(api)), (await status(api))["failures"]) == (1, 0)
