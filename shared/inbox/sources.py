@@ -319,15 +319,21 @@ class HookSources:
         return source
 
     async def keys(self, source: HookSource) -> SourceKeys:
-        """What its sender signs or signs in with. Raises ``Unavailable`` when the vault is away: it tries again."""
+        """What its sender signs or signs in with. Raises ``Unavailable`` when the vault is away, or somebody else is just
+        giving it other secrets: the sender tries again."""
         now = self._clock.now()
         old_counts = source.old_secrets_until is not None and now < source.old_secrets_until
         signing = (source.secret_ref, source.old_secret_ref if old_counts else None)
         logins = (source.credentials_ref, source.old_credentials_ref if old_counts else None)
-        return SourceKeys(
-            tuple([await self._secret(ref, now) for ref in signing if ref is not None]),
-            tuple([json_text.load(await self._secret(ref, now)) for ref in logins if ref is not None]),
-        )
+        try:
+            return SourceKeys(
+                tuple([await self._secret(ref, now) for ref in signing if ref is not None]),
+                tuple([json_text.load(await self._secret(ref, now)) for ref in logins if ref is not None]),
+            )
+        except NotFound as err:
+            self._cache.pop(source.id, None)
+            said = f"The secrets of the hook source {source.id} are being changed, or lost: then give it others."
+            raise Unavailable(said, retry_after=2.0) from err
 
     async def _secret(self, ref: str, now: datetime) -> str:
         known = self._keys.get(ref)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from shared import json_text
 from shared.audit.log import AuditLog
 from shared.clock import Clock, iso, parse_iso
-from shared.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
+from shared.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, Unavailable
 from shared.secrets import Vault
 from shared.storage import Document, DocumentStore, Equals, Query, SetPath, Stored, every
 
@@ -31,6 +31,7 @@ CREDENTIALS_FOR = timedelta(minutes=10)
 KNOWN_FOR = timedelta(seconds=10)
 NOTED_EVERY = timedelta(minutes=5)
 CACHED = 1_000
+CHANGED_AGAIN_SECONDS = 2.0
 
 Secrets = Mapping[str, str]
 """Credentials by their names, such as ``token`` or ``client_secret``."""
@@ -238,9 +239,7 @@ class PlatformConnections:
         after = _said(document) | {"credentials_changed": credentials is not None}
         async with self._recorded(id, "connection.changed", caller, before=before, after=after):
             if credentials:
-                await self._vault.set(
-                    document["credentialRef"], _packed(credentials), expires_at=_end_of(credentials)
-                )
+                await self._vault.set(document["credentialRef"], _packed(credentials), expires_at=_end_of(credentials))
             try:
                 await self._store.replace(CONTAINER, document, etag=stored.etag)
             except PreconditionFailed:
@@ -265,7 +264,7 @@ class PlatformConnections:
         """Its credentials; ``fresh``: after the platform refused those that were kept in memory.
 
         Raises:
-            Unavailable: the vault is away.
+            Unavailable: the vault is away, or somebody changes the connection right now: read it anew and try again.
         """
         ref = connection.credential_ref
         if ref is None:
@@ -273,9 +272,21 @@ class PlatformConnections:
         now = self._clock.now()
         known = self._secrets.get(ref)
         if known is None or fresh or now - known[0] >= CREDENTIALS_FOR:
+            try:
+                secret = await self._vault.get(ref)
+            except NotFound as err:
+                # Another instance has given it others since we read it, perhaps for another address: whoever asks has
+                # to read the connection anew, and none of its work is lost over that.
+                self._known.pop(connection.id, None)
+                self._secrets.pop(ref, None)
+                raise Unavailable(
+                    f"The credentials of the connection {connection.id} are being changed. If this lasts, the vault "
+                    "has lost them: give them again.",
+                    retry_after=CHANGED_AGAIN_SECONDS,
+                ) from err
             if len(self._secrets) >= CACHED:
                 self._secrets.clear()
-            known = self._secrets[ref] = (now, json_text.load((await self._vault.get(ref)).value))
+            known = self._secrets[ref] = (now, json_text.load(secret.value))
         return known[1]
 
     async def test(self, id: str) -> ConnectionCheck:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.clock import ManualClock
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, Unavailable
 from shared.platforms.connections import ConnectionCheck, PlatformConnection, PlatformConnections
 from shared.services import Services
 from tests.api import Api
@@ -127,3 +127,18 @@ async def test_an_id_that_exists_stays_as_it_is(api: Api, house: Services, sampl
     assert again.status == 409
     assert (await api.post("/api/v1/connections/erp-madrid/test")).json()["success"] is True
     assert (await api.patch("/api/v1/connections/erp-madrid", json={})).status == 400
+
+
+async def test_another_instance_gives_it_other_credentials(api: Api, house: Services, sample: Sample) -> None:
+    """What we read a moment ago names a secret that is gone. That is no verdict on the work that wanted it, and the new
+    secret may be for another address: whoever asks reads the connection anew."""
+    await api.post("/api/v1/connections", json=WANTED)
+    here = PlatformConnections(house.store, house.vault, house.audit, house.clock, {"sample": lambda: sample})
+    known = await here.known("erp-madrid")
+    assert await here.credentials(known) == {"token": SECRET}
+    moved = {"options": {"url": "https://new.example/api"}, "credentials": {"token": "new-token"}}
+    assert (await api.patch("/api/v1/connections/erp-madrid", json=moved)).status == 200
+    with pytest.raises(Unavailable, match="being changed"):
+        await here.credentials(known, fresh=True)
+    again = await here.known("erp-madrid")
+    assert (again.address, await here.credentials(again)) == ("https://new.example", {"token": "new-token"})

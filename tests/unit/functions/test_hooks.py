@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from shared.access import system
 from shared.clock import ManualClock
 from shared.inbox.model import partition_of
+from shared.inbox.sources import HookSources
 from shared.services import Services
 from tests.api import Api, ApiAnswer, Drained
 
@@ -213,6 +215,19 @@ async def test_the_secret_before_counts_on_for_a_while(api: Api, house: Services
     assert (await api.post(path(made), body=raw, headers=signed(old, raw, clock))).status == 202
     assert old not in (await api.get("/api/v1/audit?stream=hook:press")).body.decode()
     assert (await api.post("/api/v1/hook-sources/press/secrets", json={})).status == 400
+
+
+async def test_another_instance_gives_it_other_secrets(api: Api, house: Services, clock: ManualClock) -> None:
+    """For some seconds we know a secret's name that is gone: the sender is to try again, not to give up."""
+    made, raw = await create(api, generate_signing_secret=True), b"{}"
+    await house.hook_sources.admit("press", path(made).rsplit("/", 1)[1])
+    there = HookSources(house.store, house.vault, house.audit, house.clock)
+    secret = f"whsec_{base64.b64encode(b'k' * 32).decode()}"
+    given: dict[str, Any] = {"signing_secret": secret, "credentials": None, "keep_old_seconds": 0}
+    await there.give_secrets("press", **given, caller=system("test"))
+    first = await api.post(path(made), body=raw, headers=signed(secret, raw, clock))
+    assert (first.status, first.headers["retry-after"]) == (503, "2"), first.body
+    assert (await api.post(path(made), body=raw, headers=signed(secret, raw, clock))).status == 202
 
 
 async def test_an_id_that_exists_stays_as_it_is(api: Api, clock: ManualClock) -> None:
