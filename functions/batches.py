@@ -173,7 +173,10 @@ async def _alerts(call: Call, batch: Document) -> list[dict[str, Any]]:
     now = call.services.clock.now()
     started = parse_iso(batch["startedAt"])
     last = batch.get("endedAt") or (iso(now) if batch["status"] == "running" else batch["startedAt"])
-    asked = AlertFilter(statuses=(), equipment_id=batch["equipmentId"], since=started - ALERTS_LOOK_BACK)
+    # Bounded on both sides: of a batch of last year nobody pages through all alerts since.
+    asked = AlertFilter(
+        statuses=(), equipment_id=batch["equipmentId"], since=started - ALERTS_LOOK_BACK, until=parse_iso(last)
+    )
     found: list[dict[str, Any]] = []
     continuation: str | None = None
     for _ in range(20):

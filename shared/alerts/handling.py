@@ -36,6 +36,8 @@ class AlertFilter:
     equipment_id: str | None = None
     since: datetime | None = None
     """Triggered at or after."""
+    until: datetime | None = None
+    """Triggered at or before."""
 
     def conditions(self) -> list[Condition]:
         """As the store takes them."""
@@ -50,6 +52,8 @@ class AlertFilter:
                 found.append(Equals(path, values[0]) if len(values) == 1 else In(path, values))
         if self.since is not None:
             found.append(Range("triggeredAt", ge=iso(self.since)))
+        if self.until is not None:
+            found.append(Range("triggeredAt", le=iso(self.until)))
         return found
 
 

@@ -422,3 +422,26 @@ async def test_alerts_of_the_oven_during_the_batch(api: Api, house: Services, ov
     assert len((await api.get(f"{BATCHES}/hot/realtime-tracking")).json()["alerts"]) == 1
     assert len((await api.get(f"{BATCHES}/still")).json()["alerts"]) == 1, "it held when that one began"
     assert (await api.get(f"{BATCHES}/before")).json()["alerts"] == []
+
+
+async def test_alerts_of_an_old_batch_are_found_behind_all_that_came_since(
+    api: Api, house: Services, oven: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = {"equipment_id": "oven-1", "kind": "high", "signal": "temperature.cabinet", "limit": 250}
+    assert (await api.post("/api/v1/alert-rules", json=rule)).status == 201
+    machine, _ = await house.equipment.get("oven-1")
+    await opened(api, id="old")
+    for number in range(25):
+        for value in (280.0 + number, 100.0):
+            clock.advance(60)
+            reading = Reading("oven-1", clock.now(), {"temperature.cabinet": SignalValue(value, unit="C")})
+            await house.ingest.take(machine, reading)
+        if number == 0:
+            assert (await api.patch(f"{BATCHES}/old", json={"status": "completed"})).status == 200
+    listed = house.alerts.list
+
+    async def one_by_one(asked: Any, **more: Any) -> Any:
+        return await listed(asked, **{**more, "limit": 1})
+
+    monkeypatch.setattr(house.alerts, "list", one_by_one)
+    assert [a["value"] for a in (await api.get(f"{BATCHES}/old")).json()["alerts"]] == [280.0]
