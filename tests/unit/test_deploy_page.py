@@ -40,7 +40,10 @@ def test_the_containers_are_those_of_the_topology() -> None:
 
 def lifetime(seconds: int | None) -> str:
     """As the page writes it."""
-    return "for ever" if seconds is None else f"{seconds // 86_400} days"
+    if seconds is None:
+        return "for ever"
+    days = seconds // 86_400
+    return f"{days} day{'' if days == 1 else 's'}"
 
 
 def test_the_queues_are_those_of_the_topology() -> None:
