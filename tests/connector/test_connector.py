@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV2SpecValidator
 
+from functions.surface import surface_of
 from infra.connector.__main__ import HERE, files, main
 from infra.connector.lint import problems
 from local.functions import HttpFunction, load
@@ -94,6 +95,31 @@ def test_every_path_is_served(path: str, method: str) -> None:
     found = table.find(method.upper(), concrete)
     assert found is not None
     assert method.upper() in (found.function.methods or ())
+
+
+@pytest.mark.parametrize("operation", BY_ID)
+def test_it_says_the_role_that_is_needed(operation: str) -> None:
+    path, method, said = BY_ID[operation]
+    if said.get("x-ms-visibility") == "internal":
+        return
+    concrete = re.sub(r"\{\w+\}", "0123456789ABCDEF0123456789ABCDEF-0123456789ABCDEF0123456789ABCDEF", path)
+    table = RouteTable(f for f in cloud_functions() if isinstance(f, HttpFunction))
+    found = table.find(method.upper(), concrete)
+    assert found is not None
+    assert said["description"].endswith(f"Needs the role {surface_of(found.function.handler).role}.")
+
+
+async def test_a_connection_shows_its_token(api: Api, flow: Receiver) -> None:
+    definition = DEFINITION["securityDefinitions"]["api_key"]
+    for role, status in (("viewer", 403), ("operator", 403), ("engineer", 201)):
+        token = (await api.post("/api/v1/tokens", json={"name": role, "roles": [role]})).json()["token"]
+        shown = {definition["name"]: token}
+        answer = await api.post(BY_ID["WhenAlertRaised"][0], json={"callback_url": flow.url}, headers=shown)
+        assert answer.status == status
+        if status == 403:
+            assert "engineer" in answer.json()["error"]["message"]
+        assert (await api.get(BY_ID["ListOvens"][0], headers=shown)).status == 200
+    assert (await api.get(BY_ID["ListOvens"][0], headers={definition["name"]: "ob_no"})).status == 401
 
 
 def test_every_trigger_of_the_code_is_in_it() -> None:
