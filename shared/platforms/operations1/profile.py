@@ -118,6 +118,10 @@ class RequestProfile(BaseModel):
         both = sorted(self.tags.keys() & self.actions.keys())
         if both:
             raise ValueError(f"{both[0][:50]} stands under `tags` and under `actions`")
+        for kind in ("start", "call"):
+            # The whole report holds the tags of all its buttons: two starts would both begin at any press.
+            if sum(action.do == kind for action in self.actions.values()) > 1:
+                raise ValueError(f"one button, one profile: at most one action that does {kind}")
         if (self.answer == "template") != (self.template is not None):
             raise ValueError("`template` goes with answer=template")
         check_template(self.template, self._is_place, example="{core_temp}")

@@ -462,6 +462,11 @@ async def test_actions_that_can_never_be_done(api: Api, vendor: Vendor, action: 
     assert answer.json()["problems"][0]["field"].startswith("actions.x")
 
 
+async def test_one_button_one_profile(api: Api, vendor: Vendor) -> None:
+    answer = await put(api, actions={"one": START, "two": START})
+    assert (answer.status, "at most one action that does start" in answer.json()["detail"]) == (400, True)
+
+
 @pytest.mark.parametrize(
     "profile",
     [
