@@ -82,7 +82,7 @@ class RealQueue:
         sent = received.enqueued_at - self._skew
         near = abs(sent - self._clock.now()) < NEAR
         name = received.message_id.removeprefix(self._word)
-        return replace(received, message_id=name, enqueued_at=self._clock.now() if near else sent)
+        return received._replace(message_id=name, enqueued_at=self._clock.now() if near else sent)
 
     async def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
         room = 128 - len(self._word)
