@@ -563,3 +563,30 @@ async def test_what_nobody_is_told_of_is_not_kept(plant: Plant, house: Services,
     assert await plant.told() == [], "it was wrong before anybody registered for it"
     await plant.say(None)
     assert [body["status"] for _, body in await plant.told()] == [0]
+
+
+async def test_what_fails_is_tried_again_and_signed_again(
+    plant: Plant, house: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First the vault is away, then the receiver fails; the body stays the same, and every call is genuine."""
+    made = await plant.register()
+
+    async def away() -> Any:
+        raise Unavailable("The vault is away.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.platforms.innius.keys, "signing", away)
+        assert (await plant.api.post(f"{WEBHOOKS}/{made['id']}/test", json={})).status == 202
+        assert (await plant._drain()).failures == []
+    assert plant.receiver.seen == []
+    for status in (500, 200):
+        plant.receiver.answer = status
+        plant.clock.advance(60)
+        assert (await plant._drain()).failures == []
+    first, second = plant.receiver.seen
+    assert first.body == second.body
+    assert first.webhook_id == second.webhook_id
+    for call in (first, second):
+        verify(made["public_key"], call.body, call.headers["x-innius-validation"])
+    listed = (await plant.api.get(f"/api/v1/deliveries?callback_id={made['id']}")).json()
+    assert [one["status"] for one in listed["deliveries"]] == ["confirmed"]
