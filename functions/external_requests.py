@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 bp = func.Blueprint()
 
 RESULT_AFTER_SECONDS = "3"
+KEY_SURFACE = "/api/requests"
 
 
 @bp.route("api/requests/{profile}", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 @endpoint(Role.VIEWER, key_checked=True)
 async def answer_request(call: Call) -> Answer:
     """Answer an external request. The platform can store an address and a function key, and nothing more."""
-    return await _answer(call, "/api/requests")
+    return await _answer(call, KEY_SURFACE)
 
 
 @bp.route("api/v1/requests/{profile}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -39,7 +40,12 @@ async def answer_request_v1(call: Call) -> Answer:
 async def _answer(call: Call, surface: str) -> Answer:
     # Whatever content type a device claims: it is JSON, or it is refused as none.
     reply = await call.services.external_requests.answer(
-        call.route["profile"], call.raw, call.headers, asked_by=call.caller.name
+        call.route["profile"],
+        call.raw,
+        call.headers,
+        asked_by=call.caller.name,
+        # A function key has no role; what it may have done an engineer wrote into the profile.
+        may_act=surface == KEY_SURFACE or call.caller.may(Role.OPERATOR),
     )
     headers = {"X-Unanswered": ",".join(quote(tag) for tag in reply.unanswered)} if reply.unanswered else {}
     if reply.running:

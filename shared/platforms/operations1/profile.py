@@ -142,6 +142,11 @@ class RequestProfile(BaseModel):
         return written
 
     @property
+    def does_something(self) -> bool:
+        """Does it more than tell?"""
+        return any(action.do in ("start", "call") for action in self.actions.values())
+
+    @property
     def missing(self) -> Literal["omit", "null", "error"]:
         """What a tag without a usable value becomes."""
         if self.on_missing is not None:

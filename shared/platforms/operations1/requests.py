@@ -13,7 +13,7 @@ from shared import json_text
 from shared.audit import AuditLog
 from shared.clock import Clock
 from shared.equipment.registry import EquipmentRegistry
-from shared.errors import Conflict, FieldProblem, InvalidInput
+from shared.errors import Conflict, FieldProblem, Forbidden, InvalidInput
 from shared.inbox.service import Inbox
 from shared.platforms.operations1.acting import Acting, OnSite, Work
 from shared.platforms.operations1.actions import Action, Calculate
@@ -74,16 +74,28 @@ class ExternalRequests:
         self._clock = clock
 
     async def answer(
-        self, profile_id: str, raw: bytes, headers: Mapping[str, str], *, asked_by: str = "somebody"
+        self,
+        profile_id: str,
+        raw: bytes,
+        headers: Mapping[str, str],
+        *,
+        asked_by: str = "somebody",
+        may_act: bool = False,
     ) -> Reply:
-        """Answer one request.
+        """Answer one request. ``may_act``: may this caller have something started, or another system called?
 
         Raises:
             NotFound: there is no such profile.
             InvalidInput: it is no JSON object, of a version that the profile refuses, or asks for nothing configured.
             NoUsableValue: a value is too old, bad or missing, and the profile wants that said.
+            Forbidden: the profile does something, and this caller may only read.
         """
         profile = await self.profiles.current(profile_id)
+        if profile.does_something and not may_act:
+            raise Forbidden(
+                f"The request profile {profile_id} starts something, or calls another system: that needs a function "
+                "key of this app, or an API token with the role operator."
+            )
         considered = await consider(
             profile_id,
             profile,

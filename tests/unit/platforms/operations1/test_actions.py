@@ -462,6 +462,18 @@ async def test_actions_that_can_never_be_done(api: Api, vendor: Vendor, action: 
     assert answer.json()["problems"][0]["field"].startswith("actions.x")
 
 
+async def test_who_may_only_look_starts_nothing(
+    api: Api, house: Services, vendor: Vendor, screwdriver: Screwdriver
+) -> None:
+    await put(api, actions={"torque": START})
+    for role, status in (("viewer", 403), ("operator", 202)):
+        made = await api.post("/api/v1/tokens", json={"name": role, "roles": [role]})
+        assert made.status == 201, made.body
+        headers = {"authorization": f"Bearer {made.json()['token']}"}
+        answer = await api.post("/api/v1/requests/recipe", json=LOCAL, headers=headers)
+        assert (answer.status, screwdriver.started) == (status, int(status == 202))
+
+
 async def test_one_button_one_profile(api: Api, vendor: Vendor) -> None:
     answer = await put(api, actions={"one": START, "two": START})
     assert (answer.status, "at most one action that does start" in answer.json()["detail"]) == (400, True)
