@@ -368,6 +368,7 @@ class Services(Backends):
     def relay_hub(self) -> RelayHub:
         """What the hub does for and with its relays."""
         from shared.relay.hub import RelayHub
+        from shared.relay.hub_calls import CallKey
 
         return RelayHub(
             self.relays,
@@ -382,6 +383,7 @@ class Services(Backends):
             profiles=self.external_requests.profiles.every,
             destinations=self.callbacks.sealed.destination,
             hooks=self.hooks,
+            call_key=CallKey(lambda: self.vault),
         )
 
     @cached_property

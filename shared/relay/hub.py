@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.relay.hub_assignments import RelayAssignments
+from shared.relay.hub_calls import CallKey, PlantCalls, fill_calls
 from shared.relay.hub_commands import CommandBroker, Fill
 from shared.relay.hub_control import PlantReach
 from shared.relay.hub_delivery import Destinations, PlantDelivery, fill_with
@@ -49,6 +50,7 @@ class RelayHub:
         profiles: Callable[[], Awaitable[Mapping[str, Mapping[str, Any]]]],
         destinations: Destinations,
         hooks: Hooks,
+        call_key: CallKey,
     ) -> None:
         self.registry = registry
         self._store = store
@@ -62,6 +64,7 @@ class RelayHub:
         self._profiles = profiles
         self._destinations = destinations
         self._hooks = hooks
+        self._call_key = call_key
 
     @cached_property
     def assignments(self) -> RelayAssignments:
@@ -92,7 +95,7 @@ class RelayHub:
     @cached_property
     def commands(self) -> CommandBroker:
         """What is wanted of the relays."""
-        fills: dict[CommandKind, Fill] = {"deliver": fill_with(self._destinations)}
+        fills: dict[CommandKind, Fill] = {"deliver": fill_with(self._destinations), "call": fill_calls(self._call_key)}
         return CommandBroker(self._store, self.registry, self._clock, queue=self._queue, fills=fills)
 
     @cached_property
@@ -109,3 +112,8 @@ class RelayHub:
     def delivery(self) -> PlantDelivery:
         """The way of notifications to receivers in the plants."""
         return PlantDelivery(self.commands, self.registry)
+
+    @cached_property
+    def calls(self) -> PlantCalls:
+        """The way of requests to platforms in the plants."""
+        return PlantCalls(self.commands, self._call_key)

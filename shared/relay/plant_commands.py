@@ -18,6 +18,7 @@ from shared.connectors.mapping import canonical_key
 from shared.errors import DeviceError, InvalidInput, NotFound, OvenbridgeError, PayloadTooLarge
 from shared.relay.answers import certificate_body, discovery_body, signals_body, test_body
 from shared.relay.messages import Command, CommandAnswer, CommandError, Device
+from shared.relay.plant_calls import SiteCalls
 from shared.relay.plant_delivery import SiteDelivery
 from shared.relay.plant_hub_link import HubLink
 from shared.relay.plant_machine import Plant, config_of
@@ -58,12 +59,14 @@ class CommandLoop:
         *,
         assigned: Assigned,
         delivery: SiteDelivery | None = None,
+        calls: SiteCalls | None = None,
     ) -> None:
         self._plant = plant
         self._uplink = uplink
         self._clock = clock
         self._assigned = assigned
         self._delivery = delivery
+        self._calls = calls
         self._places = asyncio.Semaphore(AT_ONCE)
         self._delivery_places = asyncio.Semaphore(DELIVERIES_AT_ONCE)
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -100,7 +103,7 @@ class CommandLoop:
         task.add_done_callback(self._running.discard)
 
     async def _do_and_answer(self, command: Command) -> None:
-        async with self._delivery_places if command.kind == "deliver" else self._places:
+        async with self._delivery_places if command.kind in ("deliver", "call") else self._places:
             answer = await self.do(command)
         for attempt in range(ANSWER_ATTEMPTS):
             try:
@@ -165,6 +168,8 @@ class CommandLoop:
             return await self._write(self._own(command), command.body)
         if command.kind == "deliver" and self._delivery is not None:
             return await self._delivery.deliver(command.body, left)
+        if command.kind == "call" and self._calls is not None:
+            return await self._calls.call(command.body, left)
         raise InvalidInput(f"A relay of this version does not do {command.kind}.", field="kind")
 
     async def _write(self, device: Device, body: Mapping[str, Any]) -> dict[str, Any]:

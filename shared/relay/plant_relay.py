@@ -18,6 +18,7 @@ from shared.clock import Clock, iso
 from shared.errors import OvenbridgeError, Unavailable
 from shared.relay.messages import Assignments, Device
 from shared.relay.plant_assignments import KeptAssignments
+from shared.relay.plant_calls import SiteCalls
 from shared.relay.plant_certificates import CertificateWatch
 from shared.relay.plant_commands import CommandLoop
 from shared.relay.plant_delivery import SiteDelivery
@@ -192,7 +193,8 @@ class PlantRelay:
         plant = Plant(self._connectors(), secrets, spool, self.latest, self._clock)
         sampler = Sampler(plant)
         delivery = None if self._http is None else SiteDelivery(Carrier(self._http()))
-        commands = CommandLoop(plant, uplink, self._clock, assigned=self._assigned, delivery=delivery)
+        calls = None if self._http is None else SiteCalls(self._http())
+        commands = CommandLoop(plant, uplink, self._clock, assigned=self._assigned, delivery=delivery, calls=calls)
         sender = Sender(spool, uplink, identity.relay_id, self._clock)
         heartbeat = HeartbeatLoop(
             spool,

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from shared import json_text
 from shared.clock import Clock, iso, parse_iso
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, NotFound, RelaySilent
 from shared.outgoing.answer import OutgoingAnswer
 from shared.outgoing.failures import OutgoingError
 from shared.outgoing.http import OutgoingHttp
@@ -170,15 +170,22 @@ class ForceApi:
             via = self._via() if self._via is not None else None
             if via is None:
                 raise ForceRefused("No relay can be asked from here.", answered=0)
-            return await via(
-                options.via,
-                method,
-                url,
-                headers,
-                content,
-                timeout_seconds=options.timeout_seconds,
-                ca_pem=options.ca_certificate,
-            )
+            try:
+                return await via(
+                    options.via,
+                    method,
+                    url,
+                    headers,
+                    content,
+                    timeout_seconds=options.timeout_seconds,
+                    ca_pem=options.ca_certificate,
+                )
+            except RelaySilent as err:
+                raise ForceAway(err.detail, retry_after=30.0) from err
+            except NotFound as err:
+                raise ForceRefused(
+                    f"There is no relay {options.via} any more: name another one in options.via.", answered=0
+                ) from err
         try:
             return await self._http.send(
                 method,

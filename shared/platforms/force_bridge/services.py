@@ -53,7 +53,7 @@ class ForceBridgeRoom:
         async def given(connection: PlatformConnection, fresh: bool) -> Secrets:
             return credentials
 
-        return ForceApi(self._house.http, given, self._house.clock)
+        return ForceApi(self._house.http, given, self._house.clock, via=lambda: self._house.relay_hub.calls)
 
     @cached_property
     def api(self) -> ForceApi:
@@ -62,7 +62,7 @@ class ForceBridgeRoom:
         async def kept(connection: PlatformConnection, fresh: bool) -> Secrets:
             return await self._house.platforms.connections.credentials(connection, fresh=fresh)
 
-        return ForceApi(self._house.http, kept, self._house.clock)
+        return ForceApi(self._house.http, kept, self._house.clock, via=lambda: self._house.relay_hub.calls)
 
     async def _source(self, source_id: str) -> HookSource | None:
         try:
