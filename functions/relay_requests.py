@@ -58,7 +58,7 @@ async def preflight_local_request(call: Call) -> Answer:
 def _cors(call: Call) -> dict[str, str]:
     """Caches must keep the answers to different pages apart, also where one of them was refused."""
     origin = call.headers.get("origin")
-    if origin is None or origin not in call.services.settings.relay_cors_origins.split(","):
+    if origin is None or origin not in _pages(call):
         return {"Vary": "Origin"}
     return {
         "Vary": "Origin",
@@ -68,11 +68,16 @@ def _cors(call: Call) -> dict[str, str]:
     }
 
 
+def _pages(call: Call) -> frozenset[str]:
+    """Origins that may ask. An empty one is none, whatever the setting looks like: it would let everybody in."""
+    return frozenset(call.services.settings.relay_cors_origins.split(",")) - {""}
+
+
 async def _admit(call: Call) -> None:
     call.services.settings.require()
     origin = call.headers.get("origin")
     if origin is not None:
-        if origin not in call.services.settings.relay_cors_origins.split(","):
+        if origin not in _pages(call):
             raise Forbidden("Pages of this origin may not ask this relay: add it to RELAY_CORS_ORIGINS.")
         return
     caller = await call.services.access.identify(call.headers, key_checked=False)
