@@ -24,7 +24,7 @@ from shared.relay.plant_hub_link import HubLink
 from shared.relay.plant_secrets import SiteSecrets
 from shared.relay.plant_spool_inbound import InboundSpool
 from shared.relay.site_binding import place_of
-from shared.relay.uplink import HubRefused, Uplink, UplinkError
+from shared.relay.uplink import HubAway, HubRefused, Uplink, UplinkError
 
 __all__ = ["FetchLan", "PlantInbound", "PlantInboundSources"]
 
@@ -32,6 +32,9 @@ log = logging.getLogger("ovenbridge.relay")
 
 MOST_AT_ONCE = 100
 MOST_BYTES = 512 * 1024
+MOST_REFUSED = 20
+"""Messages set aside in a row. A hub that refuses every one of them is at fault itself, of another version for
+instance; then they wait, for what is set aside is no more than looked at by a person."""
 FETCH_SECONDS = 10.0
 DISK_AGAIN_SECONDS = 5.0
 MAX_HEADERS = 60
@@ -92,6 +95,7 @@ class PlantInbound:
         self._relay_id = relay_id
         self._clock = clock
         self._at_once = MOST_AT_ONCE
+        self._refused_in_a_row = 0
         self.link = HubLink("bringing what came in on site", clock)
 
     # In ----------------------------------------------------------------------------------------------------------
@@ -166,6 +170,10 @@ class PlantInbound:
             if not messages:
                 log.error("The hub refused to hear how brokers are: %s", error.detail)
                 return 0
+            if isinstance(error, HubRefused):
+                if self._refused_in_a_row >= MOST_REFUSED:
+                    raise HubAway(f"The hub refuses every message, they wait here. {error.detail}") from error
+                self._refused_in_a_row += 1
             log.error("The hub refused a message for %s, it is set aside: %s", messages[0].source, error.detail)
             await self.spool.forget([(messages[0].id, error.detail[:1_000])])
             return 1
@@ -174,6 +182,7 @@ class PlantInbound:
             raise
         self.link.works()
         self._at_once = MOST_AT_ONCE
+        self._refused_in_a_row = 0
         done: list[tuple[str, str | None]] = []
         for one in taken.messages:
             if one.status in ("rejected", "refused"):

@@ -21,7 +21,7 @@ from shared.inbox.source import HookSource
 from shared.json_text import dump
 from shared.platforms.force_bridge import lan
 from shared.relay.messages import InboundBatch, InboundTaken, LanSource, pack, unpack
-from shared.relay.plant_inbound import PlantInbound, PlantInboundSources
+from shared.relay.plant_inbound import MOST_REFUSED, PlantInbound, PlantInboundSources
 from shared.relay.plant_secrets import MissingSecret, SiteSecrets
 from shared.relay.plant_spool_inbound import InboundSpool
 from shared.relay.uplink import HubAway, HubRefused
@@ -217,6 +217,27 @@ async def test_one_that_the_hub_cannot_take_does_not_hold_up_the_others(plant: P
     while plant.spool.waiting:
         await plant.door.bring()
     assert len(await inbox(hub)) == 3
+
+
+async def test_a_hub_that_refuses_everything_loses_nothing(plant: Plant, hub: Hub) -> None:
+    """It is of another version, for instance: what came in waits on this disk for one that understands it."""
+    token = await created(plant)
+    for n in range(MOST_REFUSED + 10):
+        await plant.door.receive("line", token, b"%d" % n, {})
+    plant.refuses = lambda _: True
+    assert sum([await plant.door.bring() for _ in range(MOST_REFUSED + 1)]) == MOST_REFUSED, "the first was of many"
+    with pytest.raises(HubAway, match="refuses every message, they wait here"):
+        await plant.door.bring()
+    assert plant.spool.waiting == 10
+    with pytest.raises(HubAway):
+        await plant.door.bring()
+    plant.refuses = lambda _: False
+    while plant.spool.waiting:
+        await plant.door.bring()
+    assert len(await inbox(hub)) == 10
+    await plant.door.receive("line", token, b"one more", {})
+    plant.refuses = lambda _: True
+    assert await plant.door.bring() == 1, "one alone is set aside again"
 
 
 async def test_a_full_disk_is_said_to_the_sender(plant: Plant, tmp_path: Path) -> None:
