@@ -129,7 +129,7 @@ class Captures:
             answer = await self._get(url, rules)
             if answer.status not in (301, 302, 303, 307, 308):
                 return answer, _checked(answer, rules)
-            url = urljoin(url, answer.headers.get("Location", ""))
+            url = _onward(url, answer)
         raise _Never("Its address sends on and on.")
 
     async def _get(self, url: str, rules: CaptureRules) -> OutgoingAnswer:
@@ -146,6 +146,13 @@ class Captures:
             if error.kind in ("unsafe", "too_large"):
                 raise _Never(error.detail) from error
             raise _NotYet(error.detail) from error
+
+
+def _onward(url: str, answer: OutgoingAnswer) -> str:
+    try:
+        return urljoin(url, answer.headers.get("Location", ""))
+    except ValueError:
+        raise _Never("Its address sends on to what is no address.") from None
 
 
 def _check_host(url: str, rules: CaptureRules) -> None:

@@ -116,6 +116,13 @@ async def test_a_redirect_to_where_files_are_stored(photographed: World) -> None
     assert ((await one(photographed))["status"], photographed.cms.fetched) == ("copied", ["/files/1", "/files/stored"])
 
 
+async def test_a_redirect_to_no_address(photographed: World) -> None:
+    photographed.cms.redirects["/files/1"] = "http://["
+    message = await photographed.hook()
+    assert message["status"] == "handled", "the session is recorded all the same"
+    assert "sends on to what is no address" in (await one(photographed))["reason"]
+
+
 async def test_redirects_end(photographed: World) -> None:
     photographed.cms.redirects["/files/1"] = "/files/1"
     await photographed.hook()
