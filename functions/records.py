@@ -162,7 +162,7 @@ async def list_record_updates(call: Call) -> Answer:
 
 
 @bp.route("api/v1/record-updates/replay", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.OPERATOR)
+@endpoint(Role.OPERATOR, refuses=(404,))
 async def replay_record_updates(call: Call) -> Answer:
     """Tell a system of everything again that failed there, at most ``limit`` a call."""
     wanted = call.body(ReplayUpdates)
