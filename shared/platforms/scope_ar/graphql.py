@@ -18,10 +18,10 @@ from urllib.parse import quote
 
 from shared import json_text
 from shared.clock import Clock
-from shared.errors import Conflict, InvalidInput, OvenbridgeError, Unauthorized, Unavailable
+from shared.errors import Conflict, InvalidInput, OvenbridgeError, Unavailable
 from shared.outgoing.failures import OutgoingError
 from shared.platforms.scope_ar.options import ConnectionOptions, checked
-from shared.platforms.scope_ar.sign_in import Tokens
+from shared.platforms.scope_ar.sign_in import CredentialsRefused, Tokens
 from shared.platforms.scope_ar.translate import nodes_of
 from shared.platforms.scope_ar.webhook import error_messages
 
@@ -46,7 +46,7 @@ MOST_CONNECTIONS = 1_000
 class NotReadable(OvenbridgeError):
     """The token may not read it. Asking again does not help; rights in the CMS do."""
 
-    status = 403
+    status = 502
     title = "Not readable"
 
 
@@ -92,7 +92,7 @@ class GraphQl:
         Raises:
             Conflict: the connection is switched off.
             InvalidInput: the query cannot be answered as it is written; the sentence has the API's words.
-            Unauthorized: no token is accepted.
+            CredentialsRefused: no token is accepted.
             Unavailable: not now; ``retry_after`` says when.
         """
         if not connection.enabled:
@@ -101,7 +101,7 @@ class GraphQl:
             answer = await self.ask_with(
                 connection, await self._connections.credentials(connection), query, variables, renew=True
             )
-        except (Unauthorized, Unavailable, InvalidInput) as error:
+        except (CredentialsRefused, Unavailable, InvalidInput) as error:
             await self._connections.note(connection, error.detail)
             raise
         await self._connections.note(connection, None)
@@ -268,9 +268,9 @@ def _headers(options: ConnectionOptions, secrets: Secrets, token: str) -> dict[s
 
 def _understood(answer: OutgoingAnswer, connection: PlatformConnection, asked_at: datetime) -> GraphAnswer:
     if answer.status == 401:
-        raise Unauthorized(f"The API refuses the credentials of the connection {connection.id}: give them again.")
+        raise CredentialsRefused(f"The API refuses the credentials of the connection {connection.id}: give them again.")
     if answer.status == 403:
-        raise Unauthorized(
+        raise CredentialsRefused(
             f"The API forbids this to the connection {connection.id} (403): check the rights of its user and permalink."
         )
     if answer.truncated:

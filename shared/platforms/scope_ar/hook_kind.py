@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import Conflict, InvalidInput, NotFound, Unauthorized, Unavailable
+from shared.errors import Conflict, InvalidInput, NotFound, Unavailable
 from shared.inbox.kinds import Look, NotNow, SourceKeys
 from shared.inbox.model import InboundMessage
 from shared.platforms.scope_ar.graphql import NotReadable
 from shared.platforms.scope_ar.options import HookOptions, checked
+from shared.platforms.scope_ar.sign_in import CredentialsRefused
 from shared.platforms.scope_ar.translate import kind_of_type
 from shared.platforms.scope_ar.webhook import TOPIC, Notice, event_name, read
 
@@ -101,7 +102,7 @@ class ScopeArKind:
             raise InvalidInput(f"{error.detail} Give it the right, then replay this message.") from error
         except NotFound:
             raise InvalidInput(f"There is no connection {options.connection}: make it, then replay this.") from None
-        except (Unavailable, Unauthorized, Conflict) as error:
+        except (Unavailable, CredentialsRefused, Conflict) as error:
             raise NotNow(error.detail) from error
 
     async def _record_result(

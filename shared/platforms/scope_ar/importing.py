@@ -96,7 +96,7 @@ class SessionImport:
 
         Raises:
             NotFound: there is no such connection.
-            Unavailable, Unauthorized, Conflict, InvalidInput: the API does not let us; the mark says so.
+            Unavailable, CredentialsRefused, Conflict, InvalidInput: the API does not let us; the mark says so.
         """
         connection = await self._connections.get(connection_id)
         options = checked(ConnectionOptions, connection.options)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import InvalidInput, Unauthorized, Unavailable
+from shared.errors import InvalidInput, Unavailable
 from shared.platforms.scope_ar.graphql import GraphAnswer, GraphQl, NotReadable, declared, next_cursor
 from shared.platforms.scope_ar.options import ConnectionOptions, References, checked
+from shared.platforms.scope_ar.sign_in import CredentialsRefused
 from shared.platforms.scope_ar.translate import SOURCE, captures_in, found_record, kind_of_type, nodes_of
 from shared.work.captures import Captures, rules_for
 from shared.work.sessions import Sessions
@@ -72,7 +73,7 @@ class ScopeSessions:
         Raises:
             NotFound: there is no such connection.
             NotReadable: the token may not read it; noted with the connection.
-            InvalidInput, Unauthorized, Unavailable, Conflict: as :meth:`GraphQl.ask`.
+            InvalidInput, CredentialsRefused, Unavailable, Conflict: as :meth:`GraphQl.ask`.
         """
         connection, options = await self._connection(connection_id)
         query = options.query(kind)
@@ -144,7 +145,7 @@ class ScopeSessions:
             try:
                 captures, urls, more = await self._look_for_captures(connection, options, found.external_id)
                 found = replace(found, captures=captures, gaps=(*found.gaps, *more))
-            except (Unavailable, Unauthorized) as error:
+            except (Unavailable, CredentialsRefused) as error:
                 waiting = 1
                 found = replace(found, gaps=(*found.gaps, f"Its captures could not be looked for: {error.detail}"))
         taken = await self._sessions.take(found)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from shared import json_text
 from shared.clock import Clock
-from shared.errors import InvalidInput, Unauthorized, Unavailable
+from shared.errors import InvalidInput, OvenbridgeError, Unavailable
 from shared.ids import digest_id
 from shared.outgoing.failures import OutgoingError
 from shared.platforms.scope_ar.options import ConnectionOptions
@@ -18,13 +18,20 @@ if TYPE_CHECKING:
     from shared.outgoing.http import OutgoingHttp
     from shared.platforms.connections import PlatformConnection, Secrets
 
-__all__ = ["Tokens", "sign_in_url"]
+__all__ = ["CredentialsRefused", "Tokens", "sign_in_url"]
 
 KEPT = timedelta(days=29)
 REFUSED_FOR = timedelta(minutes=5)
 """So long a refused password is not tried again: accounts get locked."""
 MOST = 200
 PATH = "/api/v2/users/sign_in.json"
+
+
+class CredentialsRefused(OvenbridgeError):
+    """The platform refuses *our* credentials: whoever calls us has done nothing wrong."""
+
+    status = 502
+    title = "Credentials refused"
 
 
 def sign_in_url(options: ConnectionOptions) -> str:
@@ -56,15 +63,17 @@ class Tokens:
         """The token to use now. ``refused``: the one that was just refused; it is never given again.
 
         Raises:
-            Unauthorized: there is none, or the user name and password are refused.
+            CredentialsRefused: there is none, or the user name and password are refused.
             Unavailable: the sign-in did not answer.
         """
         if token := secrets.get("token"):
             if token == refused:
-                raise Unauthorized(f"The API refuses the token of the connection {connection.id}: give it another one.")
+                raise CredentialsRefused(
+                    f"The API refuses the token of the connection {connection.id}: give it another one."
+                )
             return token
         if not secrets.get("username"):
-            raise Unauthorized(f"The connection {connection.id} has neither a token nor a user name.")
+            raise CredentialsRefused(f"The connection {connection.id} has neither a token nor a user name.")
         key = digest_id(sign_in_url(options), secrets["username"], secrets.get("password", ""))
         now = self._clock.now()
         known = self._tokens.get(key)
@@ -72,7 +81,7 @@ class Tokens:
             return known[1]
         no = self._refused.get(key)
         if no is not None and now - no[0] < REFUSED_FOR:
-            raise Unauthorized(no[1])
+            raise CredentialsRefused(no[1])
         return await self._flights.join(key, lambda: self._sign_in(key, options, secrets))
 
     async def _sign_in(self, key: str, options: ConnectionOptions, secrets: Secrets) -> str:
@@ -91,7 +100,7 @@ class Tokens:
         if answer.status in (400, 401, 403, 422):
             sentence = f"The sign-in refuses the user name or the password ({answer.status}): give them again."
             _bounded(self._refused)[key] = (now, sentence)
-            raise Unauthorized(sentence)
+            raise CredentialsRefused(sentence)
         if answer.status not in (200, 201):
             raise Unavailable(f"The sign-in answered {answer.status}; check sign_in_url.", retry_after=60)
         token = _auth_token(answer.body)

@@ -9,9 +9,10 @@ import pytest
 from aiohttp import web
 
 from shared.clock import ManualClock
-from shared.errors import InvalidInput, Unauthorized, Unavailable
+from shared.errors import InvalidInput, Unavailable
 from shared.platforms.scope_ar.graphql import GraphQl, NotReadable, declared
 from shared.platforms.scope_ar.queries import CAPTURES_QUERY, SESSION_QUERY
+from shared.platforms.scope_ar.sign_in import CredentialsRefused
 from shared.storage import Document, SetPath
 from tests.platforms.scope_ar import SESSION_ID, TOKEN, completed, session
 from tests.unit.platforms.scope_ar.conftest import World
@@ -42,8 +43,9 @@ async def test_kinds_of_tokens(bare: World, kind: str, scheme: str) -> None:
 async def test_the_other_kind_says_what_is_wrong(bare: World) -> None:
     bare.cms.scheme = "Bearer"
     await bare.connect()
-    with pytest.raises(Unauthorized, match="refuses the token"):
+    with pytest.raises(CredentialsRefused, match="refuses the token") as caught:
         await ask(bare)
+    assert caught.value.status == 502, "whoever calls us is signed in well enough"
     assert "refuses the token" in (await shown(bare))["last_error"]
     assert len(bare.cms.asked) == 1, "the same token is not tried again"
 
@@ -89,7 +91,7 @@ async def test_a_token_that_ended_is_renewed_once(bare: World) -> None:
 async def test_a_new_token_that_is_refused_too_is_not_tried_for_ever(bare: World) -> None:
     await bare.connect(credentials=USER)
     bare.cms.scheme = "None"
-    with pytest.raises(Unauthorized):
+    with pytest.raises(CredentialsRefused):
         await ask(bare)
     assert (bare.cms.sign_ins, len(bare.cms.asked)) == (2, 2)
 
@@ -97,7 +99,7 @@ async def test_a_new_token_that_is_refused_too_is_not_tried_for_ever(bare: World
 async def test_a_wrong_password_is_not_tried_again_at_once(bare: World, clock: ManualClock) -> None:
     await bare.connect(credentials=USER | {"password": "wrong"})
     for _ in range(3):
-        with pytest.raises(Unauthorized, match="give them again"):
+        with pytest.raises(CredentialsRefused, match="give them again"):
             await ask(bare)
     assert bare.cms.sign_ins == 1, "accounts get locked"
     await bare.api.patch("/api/v1/connections/cms", json={"credentials": USER})
@@ -281,6 +283,14 @@ async def test_retry_after_as_a_date_and_as_seconds(world: World, said: str) -> 
     with pytest.raises(Unavailable) as caught:
         await ask(world)
     assert caught.value.retry_after == 600
+
+
+async def test_an_api_that_hangs_is_left_in_time(bare: World) -> None:
+    await bare.connect(timeout_seconds=1)
+    await bare.listen()
+    bare.cms.holding = asyncio.Event()
+    message = await bare.hook()
+    assert (message["status"], "did not answer within 1 s" in message["reason"]) == ("received", True)
 
 
 async def test_nonsense_in_retry_after_is_no_pause_of_a_year(world: World) -> None:
