@@ -198,6 +198,7 @@ class WebhookKind:
             ValueMessage(
                 scope=options.tenant or source.id,
                 report_id=ids["report_id"],
+                work_order_id=ids["work_order_id"],
                 version=envelope.version,
                 key=f"{message.id}:{message.replays}",
                 received_at=message.received_at,

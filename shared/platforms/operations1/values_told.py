@@ -91,6 +91,7 @@ class ValueMessage:
     scope: str
     """Whose reports: the tenant, or the source."""
     report_id: str | None
+    work_order_id: str | None
     version: str
     key: str
     received_at: datetime
@@ -228,6 +229,11 @@ def _reported(message: ValueMessage, one: JudgedValue, found: Comparison, machin
         said = f"{entered} was entered for {one.tag}, but {machine} says {own}."
         if found.allowed is not None:
             said += f" {_shown(found.allowed)}{unit} apart would be near enough."
+    about = [
+        f"{word} {name}" for word, name in (("report", message.report_id), ("order", message.work_order_id)) if name
+    ]
+    if about:
+        said += f" ({', '.join(about)})"
     return Reported(
         series=f"value-{digest_id(message.scope, message.report_id or '', one.tag)[:20]}",
         at=message.received_at,

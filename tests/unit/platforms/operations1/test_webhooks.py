@@ -266,7 +266,10 @@ async def test_a_wrong_value_raises_an_alert_and_a_right_one_ends_it(plant: Plan
         87.5,
         2,
     )
-    assert alert["message"] == "95 C was entered for core_temp, but Oven 1 says 87.5 C. 2 C apart would be near enough."
+    assert alert["message"] == (
+        "95 C was entered for core_temp, but Oven 1 says 87.5 C. 2 C apart would be near enough. "
+        "(report 880011, order 4711)"
+    )
     message = await plant.message(wrong)
     assert (message["equipment_id"], message["work_order_id"]) == ("OVEN-1", "4711")
     assert message["effect"]["values"] == [
