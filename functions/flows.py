@@ -334,6 +334,15 @@ async def list_event_types_for_flows(call: Call) -> Answer:
     return Answer({"event_types": types})
 
 
+@bp.route("api/v1/flows/triggers/{trigger}/schema", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@endpoint(Role.VIEWER, refusal=refusal)
+async def get_trigger_schema(call: Call) -> Answer:
+    """The JSON schema of what a trigger sends, for flows with the plain HTTP trigger."""
+    from shared.platforms.power_automate.subscriptions import trigger_of
+
+    return Answer(trigger_of(call.route["trigger"]).schema())
+
+
 # Acts ----------------------------------------------------------------------------------------------------------------
 
 

@@ -124,7 +124,7 @@ def _trigger(trigger: Trigger) -> Json:
         "summary": trigger.summary,
         "description": f"{trigger.description} Needs the role engineer.",
         "x-ms-trigger": "single",
-        "x-ms-trigger-hint": f"To see it work, send a test notification, or wait: {_lower(trigger.summary)}.",
+        "x-ms-trigger-hint": "To see it work, save the flow and run the action Send a test notification for it.",
         "x-ms-visibility": "important",
         "x-ms-notification-content": {
             "description": f"What is told {_lower(trigger.summary)}.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from shared import json_text
@@ -106,9 +105,12 @@ class Trigger:
         own = {"object_type": event["objectType"], "object_id": event.get("objectId"), "name": event.get("name")}
         return own[name] if name in own else data.get(name)
 
-    def happened(self, event: Mapping[str, Any]) -> datetime:
-        """When."""
-        return parse_iso(event["ts"])
+    def schema(self) -> dict[str, Any]:
+        """The body as JSON schema, for a flow with the plain HTTP trigger."""
+        fields = {
+            f.name: {"type": [f.kind, "null"], "title": f.title, "description": f.description} for f in self.fields
+        }
+        return {"type": "object", "properties": fields, "required": list(fields)}
 
 
 _TESTED = {"value_text": 231.5, "limit_text": 225.0}

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # comes with openapi-spec-validator
 
 from shared.clock import ManualClock
 from shared.events.catalogue import CATALOGUE, TEST
 from shared.platforms.power_automate.triggers import TRIGGERS, Trigger
+from tests.api import Api
 from tests.unit.platforms.power_automate.conftest import example_of
 
 TYPES: dict[str, tuple[type, ...]] = {"string": (str,), "number": (float,), "integer": (int,), "boolean": (bool,)}
@@ -67,3 +69,11 @@ def test_a_value_is_a_number_and_a_text(clock: ManualClock) -> None:
 def test_time_is_told_in_both_ways(clock: ManualClock) -> None:
     body = TRIGGERS["batch-started"].body(example_of("BATCH_STARTED", clock).to_document())
     assert (body["occurred_at"], body["occurred_at_epoch"]) == ("2026-11-21T10:00:00.000Z", 1795255200)
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS.values(), ids=TRIGGERS)
+async def test_the_schema_for_plain_http_triggers(trigger: Trigger, api: Api, clock: ManualClock) -> None:
+    schema = (await api.get(f"/api/v1/flows/triggers/{trigger.key}/schema")).json()
+    for name in (TEST, trigger.event_type or "TASK_CREATED"):
+        Draft202012Validator(schema).validate(trigger.body(example_of(name, clock).to_document()))
+    assert schema["required"] == [field.name for field in trigger.fields]
