@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -10,10 +11,11 @@ import pytest
 
 from shared.clock import ManualClock
 from shared.errors import Unavailable
+from shared.platforms.records.updates import UpdateStore, wake
 from shared.services import Services
-from shared.storage import Document
+from shared.storage import Document, SetPath
 from tests.api import Api
-from tests.platforms.systems_of_record import SystemOfRecord, says
+from tests.platforms.systems_of_record import SystemOfRecord, says, system_of_record
 from tests.unit.platforms.records.conftest import STARTED, found
 
 Connect = Callable[..., Awaitable[Any]]
@@ -441,24 +443,41 @@ async def test_killed_at_each_write(
 
 
 async def test_two_workers_make_one_call(
-    house: Services, connect: Connect, drain: Drain, system: SystemOfRecord
+    api: Api, house: Services, connect: Connect, drain: Drain, system: SystemOfRecord, clock: ManualClock
 ) -> None:
-    import asyncio
-
     await connect("rest_record")
     system.holding = asyncio.Event()
     record = (await house.work.sessions.take(found())).record
-    from shared.platforms.records.updates import UpdateStore, wake
-
     update = await UpdateStore(house.store, house.clock).find(record["id"], "erp")
     assert update is not None
     body = wake(update.document).body
     keeping = house.platforms.records.keeping
     first = asyncio.create_task(keeping.work(body))
     second = asyncio.create_task(keeping.work(body))
+    async with asyncio.timeout(5):
+        await system.arrived.wait()
+        await keeping.work(body)  # who comes later lets go at once
     done, _ = await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED, timeout=5)
-    assert len(done) == 1, "the one who did not get it lets go at once"
+    assert len(done) == 1
+    assert (await records(api, record))[0]["status"] == "sending", "and judges nothing"
     system.holding.set()
     await asyncio.gather(first, second)
+    system.holding = None
+    clock.advance(60)
     await drain()
-    assert len(system.rows) == 1
+    [shown] = await records(api, record)
+    assert (shown["status"], shown["attempts"], len(system.rows)) == ("recorded", 1, 1)
+
+
+async def test_credentials_go_nowhere_else_whatever_the_document_says(
+    api: Api, house: Services, connect: Connect, tell: Tell, system: SystemOfRecord
+) -> None:
+    made = (await connect("rest_record")).json()
+    async with system_of_record() as other:
+        other.tokens.add("erp-token")
+        changed = made["options"] | {"base_url": other.url}
+        await house.store.patch("platformConnections", ("erp",), "erp", [SetPath("options", changed)])
+        record = await tell()
+        assert (other.calls, system.calls) == ([], [])
+    [shown] = await records(api, record)
+    assert "were not given for" in shown["error"]
