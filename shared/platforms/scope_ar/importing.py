@@ -8,6 +8,7 @@ counted as missed before it is recorded, and remembered, so that repeating count
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from shared.platforms.scope_ar.options import ConnectionOptions, ImportOptions, 
 from shared.platforms.scope_ar.queries import LIST_QUERY
 from shared.platforms.scope_ar.sessions import ScopeSessions
 from shared.platforms.scope_ar.translate import SOURCE, kind_of_type
+from shared.storage import SetPath
 from shared.work.sessions import RecordQuestion
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ OPEN_LOOKED_AT = 1_000
 OPEN_FOR = timedelta(days=90)
 """What has gone on for longer is no longer asked for."""
 PROBLEMS = 10
+LONGEST_RUN_SECONDS = 240.0
+"""Then the rest is left to the next run: a function must not be ended from outside."""
 
 log = logging.getLogger("ovenbridge.scope_ar")
 
@@ -106,11 +110,22 @@ class SessionImport:
             stored = await self._walk(connection, options, stored, tally)
             tally.completed = await self._complete_open(connection, options)
         except OvenbridgeError as error:
-            await self._save(stored, {"error": error.detail, "errorAt": iso(self._clock.now())})
+            await self._failed(connection.id, options.imports, error)
             raise
         whole = stored.document["kind"] is None
-        await self._save(stored, {"error": None, "lastRunAt": iso(self._clock.now()), **_counted(stored, tally)})
+        await self._save(
+            stored, {"error": None, "retryAt": None, "lastRunAt": iso(self._clock.now()), **_counted(stored, tally)}
+        )
         return ImportRun(tally.pages, tally.recorded, tally.missed, tally.completed, whole)
+
+    async def _failed(self, connection_id: str, options: ImportOptions, error: OvenbridgeError) -> None:
+        """Say so. A query that cannot be answered waits for the next walk, all the rest for the next tick."""
+        now = self._clock.now()
+        lasting = isinstance(error, InvalidInput | NotReadable)
+        retry = now + timedelta(minutes=options.every_minutes) if lasting else now
+        name = _name(connection_id)
+        changes = [SetPath("error", error.detail), SetPath("errorAt", iso(now)), SetPath("retryAt", iso(retry))]
+        await self._store.patch(CONTAINER, (name,), name, changes)
 
     async def mark(self, connection_id: str) -> Document:
         """How the import stands; empty: it never ran."""
@@ -137,9 +152,10 @@ class SessionImport:
     async def _walk(
         self, connection: PlatformConnection, options: ConnectionOptions, stored: Stored, tally: _Tally
     ) -> Stored:
+        until = time.monotonic() + LONGEST_RUN_SECONDS
         for _ in range(options.imports.pages_per_run):
             kind = stored.document["kind"]
-            if kind is None:
+            if kind is None or time.monotonic() > until:
                 break
             query = _query(options.imports, kind)
             page = None if query is None else await self._page(connection, query, stored.document)
@@ -310,6 +326,8 @@ def _moved(mark: Document, cursor: str | None, now: datetime) -> dict[str, Any]:
 
 
 def _due(mark: Document, options: ImportOptions, now: datetime) -> bool:
+    if mark.get("retryAt") is not None and now < parse_iso(mark["retryAt"]):
+        return False
     if not mark or mark["kind"] is not None:
         return True
     return now - parse_iso(mark["startedAt"]) >= timedelta(minutes=options.every_minutes)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from shared.clock import ManualClock, iso
 from shared.errors import Unavailable
@@ -207,6 +208,22 @@ async def test_an_api_that_is_away_is_said(api: Api, house: Services, cms: WorkL
     await run_timer("import_sessions")
     assert (await state(api))["error"] is None
     assert len(await records(house)) == 7
+
+
+async def test_a_query_that_the_api_does_not_know_is_said_and_not_asked_all_the_time(
+    api: Api, house: Services, cms: WorkLink, clock: ManualClock
+) -> None:
+    unknown = {"errors": [{"message": "Field 'scenarioSessions' doesn't exist on type 'Query'"}]}
+    cms.script = [lambda request: web.json_response(unknown)] * 9
+    await run_timer("import_sessions")
+    assert "doesn't exist" in (await state(api))["error"]
+    asked = len(cms.asked)
+    clock.advance(600)
+    await run_timer("import_sessions")
+    assert len(cms.asked) == asked
+    clock.advance(3000)
+    await run_timer("import_sessions")
+    assert len(cms.asked) == asked + 1
 
 
 async def test_by_hand(api: Api, cms: WorkLink) -> None:
