@@ -157,6 +157,26 @@ class TestGate:
             _, happened = replay(high, [reading(0, {CABINET: 2, **values})])
             assert len(happened) == expected, values
 
+    def test_it_is_not_judged_while_something_forbids_it(self) -> None:
+        low = rule("low", limit=150.0, when=RUNNING, unless=(Gate("context.operating_state", ("DOWNTIME",)),))
+        steps: list[dict[str, Value | SignalValue]] = [
+            {"status": "running", "context.operating_state": "DOWNTIME"},
+            {"status": "running", "context.operating_state": "PRODUCTION"},
+            {"status": "running", "context.operating_state": "downtime "},
+            {"status": "idle", "context.operating_state": "PRODUCTION"},
+            {"status": "running"},
+        ]
+        _, happened = replay(low, [reading(s * 10, {CABINET: 20, **values}) for s, values in enumerate(steps)])
+        assert seconds_of(raised(happened)) == [10, 40], "what is not mentioned holds nothing back"
+        assert seconds_of(cleared(happened)) == [20]
+
+    def test_it_has_time_to_settle_after_what_forbade_it(self) -> None:
+        down = (Gate("context.operating_state", ("DOWNTIME",)),)
+        low = rule("low", limit=150.0, unless=down, settle_seconds=100.0)
+        steps = [(0, "DOWNTIME"), (10, "PRODUCTION"), (100, "PRODUCTION"), (110, "PRODUCTION")]
+        _, happened = replay(low, [reading(s, {CABINET: 20, "context.operating_state": word}) for s, word in steps])
+        assert seconds_of(raised(happened)) == [110]
+
     def test_an_unknown_gate_is_bad_data_and_an_unmentioned_one_stays_as_it_was(self) -> None:
         high = rule("high", limit=250.0, when=RUNNING, on_delay_seconds=60.0)
         opened = reading(0, {CABINET: 260}, status="running")

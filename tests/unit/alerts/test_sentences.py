@@ -83,6 +83,10 @@ def test_own_words_with_what_was_seen() -> None:
             "cabinet more than 10 °C from the set point; while status is running or baking; 30 min to settle; warning",
         ),
         (
+            rule("low", limit=150.0, unless=(Gate("context.operating_state", ("DOWNTIME",)),)),
+            "cabinet below 150 °C; but not while context operating state is DOWNTIME; warning",
+        ),
+        (
             rule("reach", "temperature.core", limit=74.0, hold_seconds=15.0),
             "core does not reach 74 °C for 15 s before the cycle ends; warning",
         ),

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from shared.clock import ManualClock, iso
+from shared.json_text import dump
+from shared.platforms.force_bridge.received import same_notification
 from shared.services import Services
 from shared.signals import Reading, SignalValue
 from shared.storage import Query
@@ -312,3 +314,34 @@ async def test_a_state_that_nobody_confirms_holds_nothing_back(
     said = (await api.get("/api/v1/equipment/OVEN-1/realtime-data")).json()
     assert not said["context"]["operating_state"]["believed"]
     assert "context.operating_state" not in said["signals"]
+
+
+async def test_what_a_broker_brings_has_the_same_effect(
+    api: Api, connect: Connect, oven: str, drain: Drain, house: Services
+) -> None:
+    await connect(workplaces={WORKPLACE: "OVEN-1"})
+    broker = {"endpoint": "mqtt://127.0.0.1:1883"}
+    wanted = {"id": "lan", "kind": "force_bridge_mqtt", "broker": broker, "options": {"connection": "plant-1"}}
+    assert (await api.post("/api/v1/hook-sources", json=wanted)).status == 201
+    raw = dump({"properties": state("DOWNTIME", "PRODUCTION")})
+    for _ in range(2):
+        key, event = same_notification(raw)
+        headers = {"mqtt-topic": "external/states"}
+        await house.inbox.accept("lan", raw, headers, dedupe_key=key, verdict="unsigned", event=event)
+    await drain(queues=("inbound-events",))
+    assert (await context(api))["operating_state"] == "DOWNTIME"
+    (event_told,) = await told(house)
+    assert event_told["data"]["topic"] == "external/states"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        ({"options": {"connection": "No Such"}}, "options.connection"),
+        ({"options": {"workplaces": {}}}, "options.workplaces"),
+        ({"generate_signing_secret": True}, "signing_secret"),
+    ],
+)
+async def test_sources_that_cannot_work(api: Api, wanted: dict[str, Any], field: str) -> None:
+    answer = await api.post("/api/v1/hook-sources", json={"id": "x", "kind": "force_bridge", **wanted})
+    assert (answer.status, answer.json()["problems"][0]["field"]) == (400, field)
