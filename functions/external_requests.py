@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import azure.functions as func
+from pydantic import BaseModel, Field
 
 from functions.endpoint import Answer, Call, endpoint
 from functions.hook_models import ListQuery
@@ -63,15 +64,31 @@ def _later(call: Call, reply: Reply, headers: dict[str, str], surface: str) -> A
     return Answer(body, 202, {**headers, "Location": first, "Retry-After": RESULT_AFTER_SECONDS})
 
 
+class RequestResult(BaseModel):
+    """What became of something that a request began."""
+
+    id: str
+    status: Literal["running", "done", "failed", "unknown", "given_up"]
+    tag: str
+    value: bool | int | float | str | None = Field(description="When it is done.")
+    unit: str
+    reason: str | None = Field(description="Why there is no value (yet).")
+    profile: str
+    report_id: str
+    order_id: str | None
+    started_at: str
+    changed_at: str | None
+
+
 @bp.route("api/requests/results/{run_id}", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
-@endpoint(Role.VIEWER, key_checked=True)
+@endpoint(Role.VIEWER, key_checked=True, answers={200: RequestResult, 202: RequestResult})
 async def get_request_result(call: Call) -> Answer:
     """What became of something that a request began, for holders of a function key."""
     return await _result(call)
 
 
 @bp.route("api/v1/requests/results/{run_id}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.VIEWER)
+@endpoint(Role.VIEWER, answers={200: RequestResult, 202: RequestResult})
 async def get_request_result_v1(call: Call) -> Answer:
     """What became of something that a request began: 202 while it goes on, then 200."""
     return await _result(call)

@@ -94,8 +94,40 @@ class ReportQuery(BaseModel):
     connection_id: ConnectionId | None = None
 
 
+class OrderLine(BaseModel):
+    """An order."""
+
+    order_id: str | None = Field(description="Of the platform.")
+    custom_order_id: str | None
+    name: str | None
+    state: str | None
+    order: dict[str, Any] = Field(description="As the platform tells of it.")
+
+
+class MadeOrder(OrderLine):
+    """An order that is there now."""
+
+    created: bool = Field(description="Was it made by this call?")
+
+
+class OrderList(BaseModel):
+    """Orders."""
+
+    orders: list[OrderLine]
+    total: int | None = Field(description="How many there are; null: the platform does not say.")
+    complete: bool = Field(description="Are these all?")
+
+
+class ReportAnswer(BaseModel):
+    """A report."""
+
+    report_id: str
+    state: str | None
+    report: dict[str, Any] = Field(description="As the platform tells of it.")
+
+
 @bp.route("api/v1/operations1/orders", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.OPERATOR, refuses=(404, 429, 502))
+@endpoint(Role.OPERATOR, answers={200: MadeOrder, 201: MadeOrder}, refuses=(404, 429, 502))
 async def create_operations1_order(call: Call) -> Answer:
     """Create an order, once for a custom_order_id: 201 when it was made now, 200 when it was there already."""
     wanted = call.body(WantedOrder)
@@ -107,7 +139,7 @@ async def create_operations1_order(call: Call) -> Answer:
 
 
 @bp.route("api/v1/operations1/orders", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.VIEWER, refuses=(404, 429, 502))
+@endpoint(Role.VIEWER, answers={200: OrderList}, refuses=(404, 429, 502))
 async def list_operations1_orders(call: Call) -> Answer:
     """Orders as the platform has them now."""
     query = call.params(OrdersQuery)
@@ -118,7 +150,7 @@ async def list_operations1_orders(call: Call) -> Answer:
 
 
 @bp.route("api/v1/operations1/reports/{report_id}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-@endpoint(Role.VIEWER, refuses=(404, 429, 502))
+@endpoint(Role.VIEWER, answers={200: ReportAnswer}, refuses=(429, 502))
 async def get_operations1_report(call: Call) -> Answer:
     """One report as the platform has it now."""
     query = call.params(ReportQuery)
@@ -128,14 +160,20 @@ async def get_operations1_report(call: Call) -> Answer:
     if len(report_id) > 100 or not report_id.isascii() or not report_id.isprintable():
         raise InvalidInput("A report's id is short and plain, such as 880011.", field="report_id")
     report = await room.rest.report(connection, report_id)
-    return Answer({"report_id": str(report.get("id", report_id)), "state": report.get("state"), "report": report})
+    return Answer(
+        {"report_id": str(report.get("id", report_id)), "state": _text(report.get("state")), "report": report}
+    )
 
 
 def _line(order: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "order_id": None if order.get("id") is None else str(order["id"]),
-        "custom_order_id": order.get("customOrderId"),
-        "name": order.get("name"),
-        "state": order.get("state"),
+        "order_id": _text(order.get("id")),
+        "custom_order_id": _text(order.get("customOrderId")),
+        "name": _text(order.get("name")),
+        "state": _text(order.get("state")),
         "order": dict(order),
     }
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
