@@ -133,10 +133,14 @@ class HookSources:
         return [HookSource.from_document(item.document) for item in page.items]
 
     async def broker_credentials(self, source: HookSource) -> Mapping[str, str]:
-        """What its broker is asked with. Raises ``Unavailable``."""
+        """What its broker is asked with. Raises ``InvalidInput`` (they are lost), ``Unavailable``."""
         if source.broker_ref is None:
             return {}
-        found: dict[str, str] = json_text.load((await self._vault.get(source.broker_ref)).value)
+        try:
+            found: dict[str, str] = json_text.load((await self._vault.get(source.broker_ref)).value)
+        except NotFound as err:
+            said = f"The vault has lost the broker's credentials of {source.id}: delete this source and make it anew."
+            raise InvalidInput(said, field="broker") from err
         return found
 
     async def note_broker(self, source: HookSource, error: str | None, *, used: bool) -> None:
@@ -319,8 +323,8 @@ class HookSources:
         return source
 
     async def keys(self, source: HookSource) -> SourceKeys:
-        """What its sender signs or signs in with. Raises ``Unavailable`` when the vault is away, or somebody else is just
-        giving it other secrets: the sender tries again."""
+        """What its sender signs or signs in with. Raises ``Unavailable`` when the vault is away, or somebody else just
+        gives it other secrets: the sender tries again."""
         now = self._clock.now()
         old_counts = source.old_secrets_until is not None and now < source.old_secrets_until
         signing = (source.secret_ref, source.old_secret_ref if old_counts else None)

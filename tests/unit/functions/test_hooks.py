@@ -230,6 +230,16 @@ async def test_another_instance_gives_it_other_secrets(api: Api, house: Services
     assert (await api.post(path(made), body=raw, headers=signed(secret, raw, clock))).status == 202
 
 
+async def test_a_broker_whose_credentials_are_lost_is_shown_and_holds_nobody_up(api: Api, house: Services) -> None:
+    broker = {"endpoint": "mqtts://127.0.0.1:1", "username": "hub", "password": "pw-51"}
+    await create(api, kind="force_bridge_mqtt", broker=broker)
+    (secret,) = await house.vault.list()
+    await house.vault.delete(secret.name)
+    assert await house.lan_notifications.fetch() == 0
+    error = (await api.get("/api/v1/hook-sources/press")).json()["broker_error"]
+    assert "The vault has lost the broker's credentials of press" in error
+
+
 async def test_an_id_that_exists_stays_as_it_is(api: Api, clock: ManualClock) -> None:
     made = await create(api, generate_signing_secret=True)
     again = await api.post("/api/v1/hook-sources", json={"id": "press", "generate_signing_secret": True})
