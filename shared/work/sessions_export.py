@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.clock import Clock
-from shared.errors import Conflict, NotFound, OvenbridgeError
+from shared.errors import Conflict, NotFound, OvenbridgeError, Unavailable
 from shared.storage import Document, DocumentStore, Equals
 from shared.storage.newest import NewestFirst
 from shared.tables import Column, Format, render
@@ -149,7 +149,14 @@ class SessionExport:
             missing = [form for form in KEPT if f"{_folder(day)}{_file(day)}.{form}" not in kept]
             if not missing:
                 continue
-            rows = await self._day(day)
+            try:
+                rows = await self._day(day)
+            except Unavailable:
+                raise
+            except OvenbridgeError as error:
+                # This day cannot be written, tomorrow neither: the others are not to wait for it.
+                log.error("There are no files of %s: %s", f"{day:%Y-%m-%d}", error.detail)
+                continue
             for form in missing:
                 name = f"{_folder(day)}{_file(day)}.{form}"
                 try:

@@ -163,3 +163,18 @@ def test_the_container_in_azure_is_the_one_that_the_templates_make() -> None:
     house = Services(Settings.from_environment(given))
     assert house.export_blobs._container == "work-exports"  # type: ignore[attr-defined]
     assert "var exportsContainer = 'work-exports'" in (root / "infra" / "main.bicep").read_text("utf-8")
+
+
+async def test_a_day_with_too_much_holds_up_no_other(
+    house: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.work.sessions_export.MAX_PAGE", 1)
+    monkeypatch.setattr("shared.work.sessions_export.MAX_DAY", 1)
+    for name in ("one", "two", "three"):
+        await take(house, name)
+    clock.advance(86_400)
+    await take(house, "four")
+    clock.advance(86_400)
+    written = await house.work.exports.keep_days()
+    assert not [name for name in written if "2026-11-21" in name]
+    assert [name for name in written if "2026-11-22" in name], "the day after is there"
