@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.access import system
 from shared.clock import ManualClock
 from shared.platforms.force_bridge.api import number
 from shared.platforms.force_bridge.refusals import ForceAway, ForceRefused
@@ -185,6 +186,23 @@ async def test_options_that_cannot_work(api: Api, force: FakeForceBridge, option
     }
     answer = await api.post("/api/v1/connections", json=wanted)
     assert (answer.status, answer.json()["problems"][0]["field"]) == (400, field)
+
+
+async def test_another_plant_needs_its_credentials_anew(api: Api, house: Services) -> None:
+    """10.0.0.5 is another server in every plant, and a relay sees what it carries."""
+    for relay in ("hall-1", "hall-2"):
+        await house.relays.create(relay, name=relay, site=None, caller=system("anna"))
+    login = {"client_id": CLIENT, "client_secret": SECRET}
+    wanted = {"id": "plant-1", "platform": "force_bridge", "credentials": login}
+    local = {"base_url": "http://10.0.0.5/api/v3"}
+    made = await api.post("/api/v1/connections", json=wanted | {"options": local | {"via": "hall-1"}})
+    assert (made.status, made.json()["address"]) == (201, "http://10.0.0.5 (relay hall-1)")
+    for options in (local | {"via": "hall-2"}, local):
+        answer = await api.patch("/api/v1/connections/plant-1", json={"options": options})
+        assert (answer.status, answer.json()["problems"][0]["field"]) == (400, "credentials")
+        assert "hall-1" in answer.json()["detail"]
+    moved = {"options": local | {"via": "hall-2"}, "credentials": login}
+    assert (await api.patch("/api/v1/connections/plant-1", json=moved)).status == 200
 
 
 async def test_another_address_needs_its_credentials_anew(api: Api, connect: Connect, force: FakeForceBridge) -> None:

@@ -23,6 +23,7 @@ from tests.unit.platforms.force_bridge.conftest import Connect
 Drain = Callable[..., Awaitable[Drained]]
 HOST = "http://127.0.0.1:7071"
 WORKPLACE = "C0E399EE92C946FBA0B38E5002B51C91"
+CABINET = "temperature.cabinet"
 OPERATION = "2A05AAEF15FD41A8A4A36C45516871AA"
 SEEN = "2026-11-21T09:59:00.000Z"
 
@@ -345,3 +346,20 @@ async def test_what_a_broker_brings_has_the_same_effect(
 async def test_sources_that_cannot_work(api: Api, wanted: dict[str, Any], field: str) -> None:
     answer = await api.post("/api/v1/hook-sources", json={"id": "x", "kind": "force_bridge", **wanted})
     assert (answer.status, answer.json()["problems"][0]["field"]) == (400, field)
+
+
+async def test_an_alert_gets_its_ticket_and_says_so(
+    api: Api, path: str, oven: str, drain: Drain, house: Services, force: FakeForceBridge, connect: Connect
+) -> None:
+    await connect(workplaces={WORKPLACE: oven}, tickets={})
+    repair = {"name": "repair", "on": "raised", "ticket": {"title": "{equipment.name} is cold", "priority": "high"}}
+    assert (await api.post("/api/v1/alert-rules", json={**RULE, "responses": [repair]})).status == 201
+    equipment, _ = await house.equipment.get(oven)
+    await house.ingest.take(equipment, Reading(oven, house.clock.now(), {CABINET: SignalValue(20.0, unit="C")}))
+    assert (await drain()).failures == []
+    (ticket,) = force.tickets
+    assert (ticket["title"], ticket["priority"], ticket["workplaceId"]) == ("Oven 1 is cold", "HIGH", WORKPLACE)
+    found = (await api.get("/api/v1/equipment/iot-alerts?equipment_id=OVEN-1")).json()["alerts"]
+    (alert,) = [one for one in found if one["alert_type"] == "temperature_deviation"]
+    shown = (await api.get(f"/api/v1/alerts/{alert['id']}")).json()
+    assert "Ticket 1 was opened at plant-1." in str(shown)
