@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from shared.platforms.connections import PlatformConnection, Secrets
 from shared.platforms.records.places import problem_with
 
-__all__ = ["Intended", "Outcome", "RecordOptions", "RecordSystem", "checked_template", "wanted"]
+__all__ = ["Intended", "Outcome", "RecordOptions", "RecordSystem", "checked_template", "wanted", "whole"]
 
 
 class RecordOptions(BaseModel):
@@ -58,8 +59,19 @@ def checked_template(template: Any) -> Any:
     return template
 
 
+@cache
+def _defaults() -> Mapping[str, Any]:
+    return RecordOptions().model_dump(mode="json")
+
+
+def whole(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of a connection that was saved by a version that knew fewer of them."""
+    return {**_defaults(), **options}
+
+
 def wanted(options: Mapping[str, Any], words: Mapping[str, Any], *, ended: bool) -> bool:
     """Is this record one to tell this system of?"""
+    options = whole(options)
     if words["kind"] not in options["kinds"] or (options["when"] == "completed" and not ended):
         return False
     if any(words.get(name) in (None, "") for name in options["needs"]):

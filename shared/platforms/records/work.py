@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from pydantic import ValidationError
+
 from shared.clock import Clock, iso, parse_iso
 from shared.errors import Conflict, NotFound, OvenbridgeError, Unavailable
 from shared.ids import digest_id
@@ -22,7 +24,7 @@ from shared.outgoing.failures import OutgoingError
 from shared.platforms.connections import PlatformConnection, PlatformConnections, Secrets
 from shared.platforms.records.answers import no_answer
 from shared.platforms.records.places import Missing, words_of
-from shared.platforms.records.port import Intended, Outcome, RecordSystem, wanted
+from shared.platforms.records.port import Intended, Outcome, RecordSystem, wanted, whole
 from shared.platforms.records.updates import (
     OPEN,
     QUEUE,
@@ -171,7 +173,7 @@ class RecordKeeping:
 
     async def _claim(self, update: Document, connection: PlatformConnection, now: datetime) -> Document | None:
         """Write down the call that is to be made; ``None``: there is none to be made."""
-        options = connection.options
+        options = whole(connection.options)
         left = update.get("sending")
         if left is not None and not left["repeatable"]:
             sentence = (
@@ -191,6 +193,9 @@ class RecordKeeping:
             return None
         except Missing as missing:
             await self._end(update, "skipped", missing.sentence)
+            return None
+        except ValidationError:
+            await self._end(update, "failed", "The options of the connection do not fit this version: save it anew.")
             return None
         if intended is None or (update["told"] and digest == update["digest"]):
             await self._nothing_new(update, record)
@@ -253,7 +258,7 @@ class RecordKeeping:
         def change(current: Document) -> Document | None:
             if current["attempts"] != attempt or "sending" not in current:
                 return None  # somebody judged us dead and went on
-            return settled(current, outcome, connection.options["max_attempts"], now)
+            return settled(current, outcome, whole(connection.options)["max_attempts"], now)
 
         after = await self._updates.change(claimed["recordId"], claimed["id"], change)
         RECORD_UPDATES.record(1, system=connection.platform, outcome=outcome.result)
@@ -280,7 +285,7 @@ class RecordKeeping:
     async def _send(self, connection: PlatformConnection, credentials: Secrets, intended: Intended) -> Outcome:
         """Bounded as a whole: whoever finds the call later takes us for dead by then."""
         try:
-            async with asyncio.timeout(2 * connection.options["timeout_seconds"]):
+            async with asyncio.timeout(2 * whole(connection.options)["timeout_seconds"]):
                 return await self._system(connection).send(connection, credentials, intended)
         except TimeoutError:
             late = OutgoingError("It did not answer in time, the fetching of a token included.", kind="timeout")

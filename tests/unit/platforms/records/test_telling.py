@@ -381,6 +381,22 @@ async def test_a_connection_that_is_off_or_gone_is_said(
     assert "switched off" in shown["error"]
 
 
+async def test_a_connection_of_another_version(
+    api: Api, house: Services, connect: Connect, tell: Tell, drain: Drain, system: SystemOfRecord
+) -> None:
+    options = (await connect("salesforce")).json()["options"]
+    fewer = {name: value for name, value in options.items() if name not in ("needs", "max_attempts", "keep_empty")}
+    await house.store.patch("platformConnections", ("erp",), "erp", [SetPath("options", fewer)])
+    await tell()
+    assert len(system.rows) == 1
+    more = options | {"from_the_future": 1}
+    await house.store.patch("platformConnections", ("erp",), "erp", [SetPath("options", more)])
+    house.platforms.connections._known.clear()
+    record = await tell(external_id="other")
+    [shown] = await records(api, record)
+    assert (shown["status"], "save it anew" in shown["error"]) == ("failed", True)
+
+
 # Death ---------------------------------------------------------------------------------------------------------------
 
 
