@@ -474,6 +474,17 @@ async def test_who_may_only_look_starts_nothing(
         assert (answer.status, screwdriver.started) == (status, int(status == 202))
 
 
+async def test_relays_of_before_understand_a_profile_without_actions(api: Api, house: Services) -> None:
+    """They refuse fields that they do not know."""
+    await api.post("/api/v1/equipment", json={"id": "OVEN-1", "name": "Oven 1"})
+    await put(api, tags={"t": {"equipment_id": "OVEN-1", "signal": "status"}})
+    (stored,) = (await house.external_requests.profiles.every()).values()
+    assert not stored.keys() & {"actions", "template", "on_running", "value_fields"}
+    await put(api, actions={"n": {"do": "calculate", "expression": "1"}}, on_running="missing")
+    (stored,) = (await house.external_requests.profiles.every()).values()
+    assert (stored["on_running"], stored["actions"]["n"]["do"]) == ("missing", "calculate")
+
+
 async def test_one_button_one_profile(api: Api, vendor: Vendor) -> None:
     answer = await put(api, actions={"one": START, "two": START})
     assert (answer.status, "at most one action that does start" in answer.json()["detail"]) == (400, True)
