@@ -65,7 +65,9 @@ class ForcePlatform:
                 target = await policy.check_resolves(url, field=field)
             addresses.append(target.origin)
         await self._check_sources(read)
-        return read.stored(), " ".join(dict.fromkeys(addresses))
+        # The same private address is another server in every plant: what was given for one is not for the others.
+        through = [] if read.via is None else [f"(relay {read.via})"]
+        return read.stored(), " ".join([*dict.fromkeys(addresses), *through])
 
     async def test(self, connection: PlatformConnection, credentials: Secrets) -> ConnectionCheck:
         """Ask for the first registrations."""
