@@ -43,6 +43,7 @@ def test_every_default_stands_in_the_sample() -> None:
     """So that whoever opens it sees what holds; only what depends on the place is left empty."""
     values = read_settings_file(SAMPLE).values
     under_local = {"allow_private_targets": "true", "allow_http_targets": "true", "access_mode": "", "public_url": ""}
+    under_local["allow_secret_in_url"] = "false"
     for name, model_field in Settings.model_fields.items():
         if name.upper() not in SET_BY_THE_HOST:
             assert values[name.upper()] == under_local.get(name, str(model_field.default)), name
