@@ -61,6 +61,8 @@ QUEUE = "relay-ingest"
 
 AHEAD = timedelta(minutes=5)
 """A reading from further in the future has a wrong time. It would hide all that come after it."""
+WAITED_FOR = timedelta(minutes=15)
+"""So far ahead of a relay whose clock is right by now they are waited for."""
 TELL_FROM = 3
 """From this delivery on a batch that is not believed is spoken of: a new key may take moments to be seen everywhere."""
 PUT_OFF_FROM = 5
@@ -122,16 +124,28 @@ class RelayIntake:
         batch = unpack(ReadingBatch, raw)
         if batch.relay_id != relay_id:
             raise InvalidInput(f"This batch is of relay {batch.relay_id}, not of {relay_id}.", field="relay_id")
-        latest = iso(self._clock.now() + AHEAD)
-        if any(isinstance(ts := reading.get("ts"), str) and ts > latest for reading in batch.readings):
-            raise Conflict(
-                "Readings of this batch are of the future: the relay's clock is ahead by more than "
-                f"{AHEAD.total_seconds() / 60:g} minutes. Set it right (NTP) and send the batch again."
-            )
+        await self._let_wait(relay_id, batch)
         key = await self._relays.signing(relay_id, token)
         said = {**properties(), SIGNATURE: key.sign(raw)}
         await self._queue.send(QUEUE, [Outgoing(raw, batch.message_id, None, correlation_id(), said)])
         return batch
+
+    async def _let_wait(self, relay_id: str, batch: ReadingBatch) -> None:
+        """Raises ``Conflict`` for readings of the future: the relay keeps them. But a clock that was wrong for a minute
+        and is right again has left readings that would hold up all others until their year comes: those are let in,
+        to be refused one by one."""
+        now = self._clock.now()
+        latest = max((ts for reading in batch.readings if isinstance(ts := reading.get("ts"), str)), default="")
+        if latest <= iso(now + AHEAD):
+            return
+        offset = (await self._relays.get(relay_id)).clock_offset_seconds
+        if latest > iso(now + WAITED_FOR) and offset is not None and offset <= AHEAD.total_seconds():
+            log.warning("Relay %s brings readings of %s: its clock was wrong when it took them.", relay_id, latest[:30])
+            return
+        raise Conflict(
+            "Readings of this batch are of the future: the relay's clock is ahead by more than "
+            f"{AHEAD.total_seconds() / 60:g} minutes. Set it right (NTP) and send the batch again."
+        )
 
     # The queue ---------------------------------------------------------------------------------------------------
 

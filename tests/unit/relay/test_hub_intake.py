@@ -20,7 +20,7 @@ from shared.signals import Quality, Reading, SignalValue
 from shared.storage import Query, every
 from shared.telemetry.document import to_document
 from tests.api import Api
-from tests.unit.relay.conftest import ANNA, Hub
+from tests.unit.relay.conftest import ANNA, Hub, beat
 
 HOT = {"signal": "temperature.deck", "kind": "high", "limit": 250, "on_delay_seconds": 0, "severity": "critical"}
 DRAINED = ("relay-ingest",)
@@ -210,6 +210,26 @@ class TestRefused:
         await hub.house.relay_hub.intake.take(pack(batch))  # straight into the queue, past the door
         assert len(await readings_of(hub.house, "OVEN-1")) == 1
         assert (await hub.house.relays.get("hall-1")).refused.last_reason == "future"
+
+    async def test_a_clock_that_was_wrong_for_a_minute_holds_nothing_up(
+        self, hub: Hub, drain: Callable[..., Any]
+    ) -> None:
+        """Its readings of 2031 stand before all others on its disk: they must not be waited for until 2031."""
+        await hub.machine("OVEN-1")
+        wrong, soon = hub.reading("OVEN-1", 5 * 365 * 86_400), hub.reading("OVEN-1", 600)
+        batch = hub.batch(wrong, hub.reading("OVEN-1", -1))
+        beats, ahead = "/api/v1/relays/hall-1/heartbeat", timedelta(days=5 * 365)
+        for at in (None, hub.clock.now() + ahead):  # nobody knows; it is wrong still
+            if at is not None:
+                assert (await hub.relay.post(beats, json=dict(beat(at)))).status == 204
+            assert (await send(hub, batch)).status == 409, "the relay keeps it"
+        assert (await hub.relay.post(beats, json=dict(beat(hub.clock.now())))).status == 204
+        assert (await send(hub, hub.batch(soon))).status == 409, "that moment comes"
+        assert (await send(hub, batch)).status == 202
+        assert not (await drain(queues=DRAINED)).failures
+        assert len(await readings_of(hub.house, "OVEN-1")) == 1
+        refused = (await hub.house.relays.get("hall-1")).refused
+        assert (refused.count, refused.last_reason) == (1, "future")
 
 
 class TestDoor:
