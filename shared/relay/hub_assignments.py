@@ -95,7 +95,10 @@ class RelayAssignments:
         return [
             {"id": profile_id, "profile": dict(profile)}
             for profile_id, profile in sorted((await self._profiles()).items())
-            if any(tag["equipment_id"] in machines for tag in profile["tags"].values())
+            if any(
+                asked.get("equipment_id") in machines
+                for asked in (*profile["tags"].values(), *profile.get("actions", {}).values())
+            )
         ]
 
 

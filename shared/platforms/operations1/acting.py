@@ -39,7 +39,10 @@ class Work:
 
 
 class OnSite:
-    """What a relay can do by itself: calculate."""
+    """What a relay can do by itself: calculate, and tell of machines that it reads."""
+
+    def __init__(self, machines: MachinesTold) -> None:
+        self._machines = machines
 
     async def act(self, actions: Mapping[str, Action], work: Work) -> dict[str, TagAnswer]:
         """The result of each, by its tag."""
@@ -48,6 +51,8 @@ class OnSite:
     async def _one(self, tag: str, action: Action, work: Work) -> TagAnswer:
         if isinstance(action, Calculate):
             return calculated(action, work)
+        if isinstance(action, MachineInfo):
+            return await self._machines.tell(action, accept_uncertain=work.accept_uncertain)
         return TagAnswer(None, "", Quality.BAD, None, ELSEWHERE)
 
 
@@ -62,9 +67,9 @@ class Acting(OnSite):
         equipment: EquipmentRegistry,
         control: RemoteControl,
     ) -> None:
+        super().__init__(machines)
         self._starts = starts
         self._callers = callers
-        self._machines = machines
         self._equipment = equipment
         self._control = control
 
@@ -104,11 +109,9 @@ class Acting(OnSite):
                 return await self._starts.start(tag, action, work.asking, work.entered)
             if isinstance(action, Call):
                 return await self._callers.call(tag, action, work.asking, work.entered)
-            if isinstance(action, MachineInfo):
-                return await self._machines.tell(action, accept_uncertain=work.accept_uncertain)
+            return await super()._one(tag, action, work)
         except Unavailable as error:
             return TagAnswer(None, "", Quality.BAD, None, error.detail)
-        return calculated(action, work)
 
 
 def calculated(action: Calculate, work: Work) -> TagAnswer:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from shared.clock import Clock
 from shared.errors import NotFound, Unavailable
 from shared.platforms.operations1.acting import OnSite
+from shared.platforms.operations1.machine_told import MachinesTold
 from shared.platforms.operations1.profile import RequestProfile
 from shared.platforms.operations1.requests import LatestValues, Reply, consider
 
@@ -46,5 +47,6 @@ class LocalRequests:
             raise Unavailable(
                 f"The request profile {profile_id} is of another version than this relay: update the relay."
             ) from err
-        considered = await consider(profile_id, profile, raw, self._readings, self._clock, OnSite(), "a page on site")
+        here = OnSite(MachinesTold(self._readings, self._clock))
+        considered = await consider(profile_id, profile, raw, self._readings, self._clock, here, "a page on site")
         return considered.given()

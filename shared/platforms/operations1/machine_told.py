@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from shared.alerts.handling import AlertFilter
 from shared.clock import Clock
@@ -11,15 +12,14 @@ from shared.errors import NotFound
 from shared.platforms.operations1.actions import MachineInfo
 from shared.platforms.operations1.judgement import TagAnswer, judge
 from shared.platforms.operations1.profile import TagSource
-from shared.signals import Quality, Reading, Value
+from shared.signals import Quality, Reading, SignalValue, Value
 
 if TYPE_CHECKING:
     from shared.alerts.service import Alerts
     from shared.collection.health import ConnectionHealth
     from shared.equipment.registry import EquipmentRegistry
-    from shared.telemetry.readings import Readings
 
-__all__ = ["MachinesTold"]
+__all__ = ["HubKnows", "MachinesTold"]
 
 SIGNALS = {
     "status": "status",
@@ -30,36 +30,41 @@ SIGNALS = {
 SHOWN_ALERTS = 5
 
 
+class Readings(Protocol):
+    """Where values come from: the hub's store, or a relay's own last readings."""
+
+    async def latest(self, equipment_id: str) -> Reading | None: ...
+    async def latest_value(self, equipment_id: str, signal: str) -> tuple[SignalValue, datetime] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HubKnows:
+    """What only the hub knows of machines."""
+
+    equipment: EquipmentRegistry
+    health: ConnectionHealth
+    alerts: Alerts
+
+
 class MachinesTold:
     """Tells of machines; asks none of them."""
 
-    def __init__(
-        self,
-        readings: Readings,
-        equipment: EquipmentRegistry,
-        health: ConnectionHealth,
-        alerts: Alerts,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, readings: Readings, clock: Clock, hub: HubKnows | None = None) -> None:
         self._readings = readings
-        self._equipment = equipment
-        self._health = health
-        self._alerts = alerts
         self._clock = clock
+        self._hub = hub
 
     async def tell(self, action: MachineInfo, *, accept_uncertain: bool) -> TagAnswer:
         """One thing of a machine."""
         machine = action.equipment_id
-        try:
-            await self._equipment.get(machine)
-        except NotFound:
-            return _nothing(f"There is no equipment {machine} any more; change the profile.")
         now = self._clock.now()
-        if action.tell == "connection":
-            return _said((await self._health.status(machine)).status)
-        if action.tell in ("alerts", "alert_count"):
-            messages = await self._alert_messages(machine)
-            return _said(len(messages) if action.tell == "alert_count" else _listed(messages))
+        if self._hub is not None:
+            try:
+                await self._hub.equipment.get(machine)
+            except NotFound:
+                return _nothing(f"There is no equipment {machine} any more; change the profile.")
+        if action.tell in ("connection", "alerts", "alert_count"):
+            return await self._of_hub(action)
         reading = await self._readings.latest(machine)
         if action.tell in SIGNALS:
             return await self._signal(action, reading, SIGNALS[action.tell], now, accept_uncertain)
@@ -76,8 +81,10 @@ class MachinesTold:
             return TagAnswer(temperatures, "", Quality.GOOD, age, None)
         parts = [_text(reading, "status"), _text(reading, "cycle.stage"), temperatures]
         remaining = _text(reading, "time.remaining")
-        messages = await self._alert_messages(machine)
-        parts += [f"{remaining} min left" if remaining else "", _listed(messages) if messages else "no alerts"]
+        parts.append(f"{remaining} min left" if remaining else "")
+        if self._hub is not None:
+            messages = await _alert_messages(self._hub.alerts, machine)
+            parts.append(_listed(messages) if messages else "no alerts")
         return TagAnswer("; ".join(part for part in parts if part), "", Quality.GOOD, age, None)
 
     async def _signal(
@@ -96,9 +103,18 @@ class MachinesTold:
             )
         return judge(source, reading, found, now, accept_uncertain=accept_uncertain)
 
-    async def _alert_messages(self, machine: str) -> list[str]:
-        page = await self._alerts.list(AlertFilter(equipment_id=machine), limit=100)
-        return [str(alert["message"]) for alert in page.alerts]
+    async def _of_hub(self, action: MachineInfo) -> TagAnswer:
+        if self._hub is None:
+            return _nothing(f"A relay does not know the {action.tell} of {action.equipment_id}: let it ask the hub.")
+        if action.tell == "connection":
+            return _said((await self._hub.health.status(action.equipment_id)).status)
+        messages = await _alert_messages(self._hub.alerts, action.equipment_id)
+        return _said(len(messages) if action.tell == "alert_count" else _listed(messages))
+
+
+async def _alert_messages(alerts: Alerts, machine: str) -> list[str]:
+    page = await alerts.list(AlertFilter(equipment_id=machine), limit=100)
+    return [str(alert["message"]) for alert in page.alerts]
 
 
 def _temperatures(reading: Reading) -> str:

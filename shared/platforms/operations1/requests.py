@@ -102,7 +102,7 @@ class ExternalRequests:
             raw,
             self._readings,
             self._clock,
-            self._acting() if profile.actions else OnSite(),
+            self._acting(),
             asked_by,
         )
         asked, reply = considered.asked, considered.reply

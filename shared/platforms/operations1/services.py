@@ -93,12 +93,12 @@ class Operations1:
         """The actions of request profiles."""
         from shared.platforms.operations1.acting import Acting
         from shared.platforms.operations1.calling import Callers
-        from shared.platforms.operations1.machine_told import MachinesTold
+        from shared.platforms.operations1.machine_told import HubKnows, MachinesTold
 
         house = self._house
         shared_sets = house.equipment.shared_credentials
         callers = Callers(self.runs, house.http, house.vault, shared_sets, house.audit, house.clock)
-        machines = MachinesTold(house.readings, house.equipment, house.health, house.alerts, house.clock)
+        machines = MachinesTold(house.readings, house.clock, HubKnows(house.equipment, house.health, house.alerts))
         return Acting(self.starts, callers, machines, house.equipment, house.control)
 
     async def result(self, run_id: str) -> dict[str, Any]:
