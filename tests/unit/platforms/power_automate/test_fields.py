@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # comes with openapi-spec-validator
 
@@ -30,6 +30,7 @@ def assert_declared(trigger: Trigger, body: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS.values(), ids=TRIGGERS)
+@settings(max_examples=25)
 @given(values=st.lists(VALUES, min_size=40, max_size=40))
 def test_whatever_the_event_holds(trigger: Trigger, values: list[Any]) -> None:
     names = CATALOGUE[trigger.event_type or "ALERT_RAISED"].data

@@ -154,7 +154,7 @@ async def test_a_cursor_that_is_not_ours(api: Api, cursor: str) -> None:
 STEPS = st.lists(st.tuples(st.sampled_from(["happen", "poll"]), st.integers(0, 4_000)), min_size=1, max_size=30)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(steps=STEPS, limit=st.integers(1, 4))
 async def test_nothing_is_lost_or_doubled(
     steps: list[tuple[str, int]], limit: int, tmp_path_factory: pytest.TempPathFactory
