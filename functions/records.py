@@ -90,7 +90,7 @@ async def get_call_records(call: Call) -> Answer:
 async def _records(call: Call) -> Answer:
     record_id = call.route["record_id"]
     await call.services.work.sessions.get(record_id)
-    found = await call.services.platforms.records.keeping.of(record_id)
+    found = await call.services.platforms.records.desk.of(record_id)
     return Answer({"records": [shown_update(update) for update in found]})
 
 
@@ -116,7 +116,7 @@ async def replay_call_record(call: Call) -> Answer:
 
 async def _replay(call: Call) -> Answer:
     wanted = call.body(ReplayRecord) if call.raw.strip() else ReplayRecord()
-    update = await call.services.platforms.records.keeping.replay(
+    update = await call.services.platforms.records.desk.replay(
         call.route["record_id"], call.route["connection_id"], caller=call.caller, anew=wanted.anew
     )
     return Answer(shown_update(update), 202)
@@ -144,7 +144,7 @@ async def settle_call_record(call: Call) -> Answer:
 
 async def _settle(call: Call) -> Answer:
     wanted = call.body(SettleRecord) if call.raw.strip() else SettleRecord(external_id=None)
-    update = await call.services.platforms.records.keeping.settle(
+    update = await call.services.platforms.records.desk.settle(
         call.route["record_id"], call.route["connection_id"], external_id=wanted.external_id, caller=call.caller
     )
     return Answer(shown_update(update))
@@ -155,7 +155,7 @@ async def _settle(call: Call) -> Answer:
 async def list_record_updates(call: Call) -> Answer:
     """What systems of record were not told of (or what stands in another status), of one connection or of all."""
     asked = call.params(UpdatesQuery)
-    page = await call.services.platforms.records.keeping.standing(
+    page = await call.services.platforms.records.desk.standing(
         asked.status, asked.connection, limit=asked.limit, continuation=asked.continuation
     )
     return Answer({"updates": [shown_update(item.document) for item in page.items], "continuation": page.continuation})
@@ -166,13 +166,13 @@ async def list_record_updates(call: Call) -> Answer:
 async def replay_record_updates(call: Call) -> Answer:
     """Tell a system of everything again that failed there, at most ``limit`` a call."""
     wanted = call.body(ReplayUpdates)
-    keeping = call.services.platforms.records.keeping
+    desk = call.services.platforms.records.desk
     await call.services.platforms.connections.get(wanted.connection)
-    page = await keeping.standing(wanted.status, wanted.connection, limit=wanted.limit, continuation=None)
+    page = await desk.standing(wanted.status, wanted.connection, limit=wanted.limit, continuation=None)
     replayed = skipped = 0
     for item in page.items:
         try:
-            await keeping.replay(item.document["recordId"], wanted.connection, caller=call.caller)
+            await desk.replay(item.document["recordId"], wanted.connection, caller=call.caller)
             replayed += 1
         except Conflict:
             skipped += 1

@@ -158,7 +158,7 @@ async def _one(call: Call, record_id: str, kind: Kind) -> Answer:
     stored = await call.services.work.sessions.get(record_id)
     if stored.document["kind"] != kind:
         raise NotFound(f"{record_id[:64]} is no {kind}; it is a {stored.document['kind']}.")
-    told = await call.services.platforms.records.keeping.of(record_id)
+    told = await call.services.platforms.records.desk.of(record_id)
     body = record_details(stored.document, call.services.clock.now()) | {"records": [_told(one) for one in told]}
     return Answer(body, 200, {"ETag": f'"{stored.etag}"'})
 

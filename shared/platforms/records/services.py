@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from shared.platforms.connections import Platform
     from shared.platforms.records.calling import SystemCalls
+    from shared.platforms.records.desk import RecordDesk
     from shared.platforms.records.work import RecordKeeping
     from shared.services import Services
 
@@ -68,7 +69,21 @@ class Records:
             house.queue,
             house.platforms.connections,
             lambda: house.work.sessions,
-            house.audit,
             house.clock,
             base_url=house.settings.base_url,
+        )
+
+    @cached_property
+    def desk(self) -> RecordDesk:
+        """What people see and do about it."""
+        from shared.platforms.records.desk import RecordDesk
+
+        house = self._house
+        return RecordDesk(
+            house.store,
+            house.queue,
+            house.platforms.connections,
+            lambda: house.work.sessions,
+            house.audit,
+            house.clock,
         )

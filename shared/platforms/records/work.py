@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import ValidationError
 
 from shared.clock import Clock, iso, parse_iso
-from shared.errors import Conflict, NotFound, OvenbridgeError, Unavailable
+from shared.errors import NotFound, OvenbridgeError, Unavailable
 from shared.ids import digest_id
 from shared.messaging import Queue
 from shared.metrics import RECORD_UPDATES
@@ -40,9 +40,7 @@ from shared.platforms.records.updates import (
 )
 
 if TYPE_CHECKING:
-    from shared.access import Caller
-    from shared.audit.log import AuditLog
-    from shared.storage import Document, DocumentStore, Page
+    from shared.storage import Document, DocumentStore
     from shared.work.sessions import Sessions
 
 __all__ = ["SYSTEMS", "RecordKeeping"]
@@ -70,7 +68,6 @@ class RecordKeeping:
         queue: Queue,
         connections: PlatformConnections,
         sessions: Callable[[], Sessions],
-        audit: AuditLog,
         clock: Clock,
         *,
         base_url: str,
@@ -79,7 +76,6 @@ class RecordKeeping:
         self._queue = queue
         self._connections = connections
         self._sessions = sessions
-        self._audit = audit
         self._clock = clock
         self._base_url = base_url
         self._listed: tuple[datetime, list[PlatformConnection]] | None = None
@@ -354,87 +350,6 @@ class RecordKeeping:
             await self._queue.send(QUEUE, messages)
         return len(messages)
 
-    # For people --------------------------------------------------------------------------------------------------
-
-    async def of(self, record_id: str) -> list[Document]:
-        """What became of a record in every system."""
-        return await self._updates.of(record_id)
-
-    async def standing(self, status: str, connection: str | None, *, limit: int, continuation: str | None) -> Page:
-        """Updates that stand so, of one system or of all."""
-        return await self._updates.with_status(status, connection, limit, continuation)
-
-    async def replay(self, record_id: str, connection_id: str, *, caller: Caller, anew: bool = False) -> Document:
-        """Tell a system (again).
-
-        ``anew``: forget that it was told; where records are created, that makes another one.
-
-        Raises:
-            NotFound: there is no such record or connection.
-            Conflict: it is being told just now, or the connection is none to a system of record.
-        """
-        record = (await self._sessions().get(record_id)).document
-        connection = await self._connections.get(connection_id)
-        if connection.platform not in SYSTEMS:
-            raise Conflict(f"{connection_id} is no system of record; there are connections to {', '.join(SYSTEMS)}.")
-        now = self._clock.now()
-        async with self._audit.recorded(
-            f"record:{record_id}",
-            actor=caller.actor,
-            action="record.replayed",
-            target=f"{record_id} {connection_id}",
-            after={"anew": anew},
-        ):
-            update = new_update(record, connection.id, connection.platform, now)
-            if not await self._updates.create(update):
-                changed = await self._updates.change(
-                    record_id, connection_id, lambda current: _again(current, record, now, anew)
-                )
-                if changed is None:
-                    raise Conflict("It is being told just now; look again in a minute.")
-                update = changed
-            await self._queue.send(QUEUE, [wake(update)])
-        return update
-
-    async def settle(self, record_id: str, connection_id: str, *, external_id: str | None, caller: Caller) -> Document:
-        """A person looked there and says: it is there.
-
-        Raises:
-            NotFound: nothing is owed to this system.
-            Conflict: nobody is in doubt about it.
-        """
-        now = self._clock.now()
-
-        def change(current: Document) -> Document | None:
-            if current["status"] not in ("unknown", "failed"):
-                return None
-            rest = {name: value for name, value in current.items() if name not in ("wakeAt", "sending")}
-            sending = current.get("sending") or {}
-            return rest | {
-                "status": "recorded",
-                "told": True,
-                "externalId": external_id or current["externalId"],
-                "digest": sending.get("digest"),
-                "sentRevision": sending.get("revision", current["wantedRevision"]),
-                "recordedAt": iso(now),
-                "changedAt": iso(now),
-                "error": None,
-            }
-
-        async with self._audit.recorded(
-            f"record:{record_id}",
-            actor=caller.actor,
-            action="record.settled",
-            target=f"{record_id} {connection_id}",
-            after={"external_id": external_id},
-        ):
-            if await self._updates.find(record_id, connection_id) is None:
-                raise NotFound(f"{connection_id[:64]} was not to be told of this record.")
-            after = await self._updates.change(record_id, connection_id, change)
-            if after is None:
-                raise Conflict("Only what failed or is unknown can be settled by hand.")
-        return after
-
 
 def _before(record: Document, connection: PlatformConnection) -> bool:
     """An import of history must not flood a system that was connected later; a replay tells of it all the same."""
@@ -453,14 +368,3 @@ def _newer(known: Document, record: Document, now: datetime) -> Document | None:
 
 def _due(update: Document, now: datetime) -> bool:
     return update["status"] == "waiting" and parse_iso(update["wakeAt"]) <= now
-
-
-def _again(current: Document, record: Document, now: datetime, anew: bool) -> Document | None:
-    if current["status"] == SENDING and now < parse_iso(current["sending"]["until"]):
-        return None
-    after = to_send(current, now) | {"wantedRevision": record["revision"], "digest": None}
-    if anew:
-        after |= {"told": False, "externalId": None, "generation": current["generation"] + 1}
-    elif not current["told"] and current.get("sending", {}).get("repeatable"):
-        after["sending"] = current["sending"]
-    return after
