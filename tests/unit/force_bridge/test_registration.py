@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -148,6 +148,7 @@ def test_headers_that_may_not_be_set(headers: dict[str, str]) -> None:
     assert _refused(headers=headers).startswith("headers")
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from([*PLAIN, "objectFilter", "bearer", "headers", "other"]), st.from_type(object)))
 def test_no_body_leads_to_anything_but_yes_or_a_named_field(body: dict[str, Any]) -> None:
     problems = []
