@@ -130,7 +130,7 @@ def _read(path: Path) -> list[tuple[Reading, Values]]:
         return [_known(machine) for machine in said["machines"]]
     except FileNotFoundError:
         return []
-    except (OSError, InvalidInput, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, InvalidInput, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
         log.error("The last values kept in %s cannot be used: %s", path.name, error)
         return []
 

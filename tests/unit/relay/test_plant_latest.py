@@ -67,7 +67,16 @@ async def test_nothing_is_written_while_nothing_is_new(tmp_path: Path, clock: Ma
     assert await again.latest("oven-1") is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"v": 2}', '{"v": 1}', '{"v": 1, "machines": [{"latest": {}}]}'])
+NEVER = '{"id": "r:1:relay", "equipmentId": "oven-1", "ts": "0001-01-01T00:00:00+14:00"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"v": 2}', '{"v": 1}', '{"v": 1, "machines": [{"latest": {}}]}'),
+        f'{{"v": 1, "machines": [{{"latest": {NEVER}, "before": []}}]}}',
+    ],
+)
 async def test_a_file_that_cannot_be_used_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "latest.json"
     path.write_text(text)
