@@ -12,6 +12,7 @@ from functions.endpoint import Answer, Call, UtcTime, endpoint
 from shared.access import Role
 from shared.clock import iso
 from shared.errors import InvalidInput
+from shared.ids import digest_id
 
 bp = func.Blueprint()
 
@@ -25,7 +26,11 @@ class WantedOrder(BaseModel):
 
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
-    custom_order_id: Id = Field(description="How your system calls it: the same id never makes a second order.")
+    custom_order_id: Id | None = Field(
+        None,
+        description="How your system calls it: the same id never makes a second order. Absent: made of the header "
+        "Idempotency-Key.",
+    )
     connection_id: ConnectionId | None = Field(None, description="May be left out where there is one connection.")
     name: str | None = Field(None, max_length=500)
     template_id: int | None = None
@@ -42,10 +47,17 @@ class WantedOrder(BaseModel):
         default_factory=dict, max_length=50, description="Anything else the platform takes, under its own names."
     )
 
-    def order(self) -> dict[str, Any]:
+    def order(self, idempotency_key: str) -> dict[str, Any]:
         """As the platform takes it."""
+        custom = self.custom_order_id
+        if custom is None and not idempotency_key:
+            raise InvalidInput(
+                "Give a custom_order_id, or the header Idempotency-Key: without one nobody could tell whether the "
+                "order is there already.",
+                field="custom_order_id",
+            )
         named: Mapping[str, Any] = {
-            "customOrderId": self.custom_order_id,
+            "customOrderId": custom or f"OB-{digest_id(idempotency_key)[:20]}",
             "name": self.name,
             "templateId": self.template_id,
             "description": self.description,
@@ -133,7 +145,9 @@ async def create_operations1_order(call: Call) -> Answer:
     wanted = call.body(WantedOrder)
     room = call.services.platforms.operations1
     connection = await room.connection(wanted.connection_id)
-    found = await room.orders.create(connection, wanted.order(), actor=call.caller.actor)
+    found = await room.orders.create(
+        connection, wanted.order(call.headers.get("idempotency-key", "")), actor=call.caller.actor
+    )
     said = {"created": found.created, **_line(found.order)}
     return Answer(said, 201 if found.created else 200)
 

@@ -169,6 +169,22 @@ async def test_an_order_is_made_once_although_killed_between_looking_and_posting
             assert (answer[0], answer[1]["created"]) == (201, True)
             again = await made(host, orders, wanted)
             assert (again["created"], again["order_id"], there.posted) == (False, answer[1]["order_id"], 1)
+            await an_alert_makes_one_too(host, there)
             await host.end()
     finally:
         await there.stop()
+
+
+async def an_alert_makes_one_too(host: HostProcess, there: FakeOperations1) -> None:
+    """A response of its rule calls the hub itself."""
+    call = {"url": f"{host.url.rstrip('/')}/api/v1/operations1/orders", "repeatable": True}
+    call |= {"body": {"name": "{equipment.name}", "description": "{alert.message}"}}
+    rule = {"equipment_id": "OVEN-1", "kind": "high", "signal": "temperature.core", "limit": 200}
+    rule |= {"severity": "critical", "responses": [{"name": "order", "on": "raised", "call": call}]}
+    async with receiving() as machine:
+        machine.answer = lambda _: web.json_response({"core": 287.5, "state": 1})
+        await made(host, "/api/v1/equipment", oven(machine.url))
+        await made(host, "/api/v1/alert-rules", rule)
+        await until(host, "/api/v1/operations1/orders", lambda said: len(said["orders"]) == 2)
+    assert there.orders[1]["name"] == "Oven 1"
+    assert there.orders[1]["customOrderId"].startswith("OB-")

@@ -64,6 +64,16 @@ async def test_an_order_is_made_once(api: Api, op1: FakeOperations1, house: Serv
     assert (shown["orders"][0]["custom_order_id"], shown["total"], shown["complete"]) == ("TKT-1", 1, True)
 
 
+async def test_an_alerts_response_needs_no_id_of_its_own(api: Api, op1: FakeOperations1) -> None:
+    await connect(api, op1)
+    key = {"idempotency-key": "response:" + "X" * 200}
+    answers = [await api.post("/api/v1/operations1/orders", json={"name": "n"}, headers=key) for _ in range(2)]
+    assert [a.status for a in answers] == [201, 200]
+    assert answers[0].json()["custom_order_id"].startswith("OB-")
+    neither = await api.post("/api/v1/operations1/orders", json={"name": "n"})
+    assert (neither.status, neither.json()["problems"][0]["field"]) == (400, "custom_order_id")
+
+
 async def test_ten_at_once_make_one(api: Api, op1: FakeOperations1) -> None:
     await connect(api, op1)
     answers = await asyncio.gather(*(make(api) for _ in range(10)))
