@@ -40,6 +40,8 @@ class TokenRequest:
 
     url: str
     form: Mapping[str, str]
+    tells_instance: bool = False
+    """Its answer says where the API is (``instance_url``): believed only where that is an address we were given."""
 
 
 def checked(model: type[Options], given: Mapping[str, Any], field: str) -> Options:
@@ -102,7 +104,8 @@ class SystemCalls:
                     self._may(connection, token.url)
                     found = await self._tokens.get(token.url, token.form, timeout_seconds=seconds, refused=value)
                     value = found.value
-                    if problem := _elsewhere(connection, found.said.get("instance_url")):
+                    told = found.said.get("instance_url") if token.tells_instance else None
+                    if problem := _elsewhere(connection, told):
                         return Outcome("failed", problem)
             except NoToken as err:
                 return Outcome("later", err.sentence, err.status, retry_after=err.pause, busy=err.pause is not None)
@@ -165,8 +168,7 @@ class SystemCalls:
 
 
 def _elsewhere(connection: PlatformConnection, told: Any) -> str | None:
-    """Salesforce tells where its instance is. It is believed only where that is the address we were given."""
-    if not isinstance(told, str) or told.rstrip("/") in connection.address.split(APART):
+    if not isinstance(told, str) or told.rstrip("/").lower() in connection.address.split(APART):
         return None
     return (
         "The token is for another instance than options.instance_url names: enter the address that Setup > My Domain "

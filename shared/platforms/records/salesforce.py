@@ -192,4 +192,4 @@ def _token(options: SalesforceOptions, credentials: Secrets) -> TokenRequest:
     for name in ("client_secret", "refresh_token"):
         if credentials.get(name) and (name != "refresh_token" or options.grant == "refresh_token"):
             form[name] = credentials[name]
-    return TokenRequest((options.login_url or options.instance_url).rstrip("/") + "/services/oauth2/token", form)
+    return TokenRequest((options.login_url or options.instance_url).rstrip("/") + "/services/oauth2/token", form, True)
