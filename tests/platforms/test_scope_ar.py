@@ -89,8 +89,13 @@ async def test_three_webhooks_a_kill_and_one_session(tmp_path: Path) -> None:
 
         async with running(tmp_path, env=ENVIRONMENT) as host:
             assert await post(host, path, webhook_id="w-2") == 200, "the third time: it is known, over the kill"
-            # A message is found by its order once its effect is written down, which comes last.
-            order = await until(host, ORDER, lambda order: len(order["messages"]) == 2)
+
+            # A message is found by its order once its effect is written down, which comes last; what is gathered is
+            # not of one moment.
+            def all_there(order: Any) -> bool:
+                return len(order["messages"]) == 2 and bool(order["sessions"][0]["captures_copied"])
+
+            order = await until(host, ORDER, all_there)
             (found,) = order["sessions"]
             assert (found["state"], found["ended"], found["equipment_name"]) == ("completed", True, "Deck oven 1")
             assert found["captures_copied"] == 1
