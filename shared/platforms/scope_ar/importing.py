@@ -46,6 +46,8 @@ PROBLEMS = 10
 LONGEST_RUN_SECONDS = 240.0
 """Then the rest is left to the next run: a function must not be ended from outside."""
 
+UNEXPECTED = "It failed unexpectedly; the log of the hub has the details."
+
 log = logging.getLogger("ovenbridge.scope_ar")
 
 
@@ -82,18 +84,23 @@ class SessionImport:
         """Import over every connection where it is due; how many. One that fails does not keep the others waiting."""
         done = 0
         for connection in await self._connections.list(SOURCE):
-            options = checked(ConnectionOptions, connection.options).imports
-            if not connection.enabled or not options.enabled:
-                continue
-            mark = await self.mark(connection.id)
-            if not _due(mark, options, self._clock.now()):
-                continue
             try:
-                await self.run(connection.id)
-                done += 1
+                done += await self._run_if_due(connection)
             except OvenbridgeError as error:
                 log.warning("The import over %s goes on later: %s", connection.id, error.detail)
+            except Exception:
+                # A fault of ours at one connection; the mark says it.
+                log.exception("The import over %s failed unexpectedly", connection.id)
         return done
+
+    async def _run_if_due(self, connection: PlatformConnection) -> bool:
+        options = checked(ConnectionOptions, connection.options).imports
+        if not connection.enabled or not options.enabled:
+            return False
+        if not _due(await self.mark(connection.id), options, self._clock.now()):
+            return False
+        await self.run(connection.id)
+        return True
 
     async def run(self, connection_id: str) -> ImportRun:
         """Go on with the walk, or begin one; bounded in pages.
@@ -111,6 +118,9 @@ class SessionImport:
             tally.completed = await self._complete_open(connection, options)
         except OvenbridgeError as error:
             await self._failed(connection.id, options.imports, error)
+            raise
+        except Exception:
+            await self._failed(connection.id, options.imports, OvenbridgeError(UNEXPECTED))
             raise
         whole = stored.document["kind"] is None
         await self._save(
@@ -256,6 +266,12 @@ class SessionImport:
             )
         except (NotReadable, InvalidInput) as error:
             return error.detail
+        except OvenbridgeError:
+            raise
+        except Exception:
+            # Whatever one record holds, the walk is not to end at it for ever.
+            log.exception("A record could not be taken: %s", external_id[:100])
+            return f"{external_id[:100]} could not be taken: {UNEXPECTED}"
         return None
 
     # Those that go on --------------------------------------------------------------------------------------------

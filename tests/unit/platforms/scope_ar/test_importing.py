@@ -240,3 +240,52 @@ async def test_queries_that_cannot_work_are_refused(api: Api, cms: WorkLink, que
     answer = await api.patch("/api/v1/connections/cms", json={"options": options})
     assert answer.status == 400
     assert answer.json()["problems"][0]["field"] == "options.imports.sessions_query"
+
+
+async def test_one_record_that_breaks_us_ends_no_walk(
+    api: Api, house: Services, cms: WorkLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = house.platforms.scope_ar.sessions.upsert_session
+
+    async def breaks(connection: str, node: Any, **more: Any) -> Any:
+        if node["id"] == "s/1+=":
+            raise RuntimeError("a fault")
+        return await take(connection, node, **more)
+
+    monkeypatch.setattr(house.platforms.scope_ar.sessions, "upsert_session", breaks)
+    await run_timer("import_sessions")
+    assert len(await records(house)) == 6
+    shown = await state(api)
+    assert (shown["walking"], "s/1+= could not be taken" in str(shown)) == (False, True)
+
+
+async def test_a_fault_of_ours_at_one_connection_keeps_no_other_waiting(
+    api: Api, house: Services, cms: WorkLink, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = {
+        "id": "a-first",
+        "platform": "scope_ar",
+        "options": {"url": cms.graphql, "page_size": 3, "copy_captures": False},
+        "credentials": {"token": TOKEN},
+    }
+    assert (await api.post("/api/v1/connections", json=first)).status == 201
+    importing = house.platforms.scope_ar.importing
+    walk = importing._walk
+
+    async def breaks(connection: Any, *more: Any) -> Any:
+        if connection.id == "a-first":
+            raise RuntimeError("a fault")
+        return await walk(connection, *more)
+
+    monkeypatch.setattr(importing, "_walk", breaks)
+    await run_timer("import_sessions")
+    assert len(await records(house)) == 7
+    said = (await api.get("/api/v1/connections/a-first/import")).json()
+    assert "the log of the hub has the details" in said["error"]
+    written_by_another_version = {"url": cms.graphql, "no_such_option": 1}
+    stored = await house.store.read("platformConnections", ("a-first",), "a-first")
+    await house.store.upsert("platformConnections", {**stored.document, "options": written_by_another_version})
+    cms.nodes["s/8+="] = completed(id="s/8+=", databaseId=8)
+    clock.advance(3_700)
+    await run_timer("import_sessions")
+    assert len(await records(house)) == 8
