@@ -342,7 +342,7 @@ def _end_of(credentials: Secrets) -> datetime | None:
     said = credentials.get("expires_at")
     try:
         return parse_iso(said) if said else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -127,7 +127,7 @@ def _check_credentials(credentials: Secrets, now: datetime) -> None:
         )
     try:
         end = token_end(credentials)
-    except ValueError:
+    except (ValueError, OverflowError):
         end = None
         if credentials.get("expires_at"):
             raise InvalidInput(

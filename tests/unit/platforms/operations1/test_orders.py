@@ -241,6 +241,7 @@ async def test_a_report(api: Api, op1: FakeOperations1) -> None:
         ({"credentials": {}}, "credentials.token"),
         ({"credentials": {"token": "x", "user": "y"}}, "credentials.user"),
         ({"credentials": {"token": "x", "expires_at": "soon"}}, "credentials.expires_at"),
+        ({"credentials": {"token": "x", "expires_at": "0001-01-01T00:00:00+14:00"}}, "credentials.expires_at"),
     ],
 )
 async def test_connections_that_cannot_work(api: Api, house: Services, change: dict[str, Any], field: str) -> None:
