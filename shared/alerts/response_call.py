@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,8 @@ from shared.alerts.response_templates import NAMES, fill, fill_json, words_of
 from shared.connectors.credentials import Credentials
 from shared.equipment.shared_credentials import SHARED
 from shared.errors import InvalidInput, NotFound
-from shared.observability import REDACTED, masked, redact
+from shared.observability import masked, redact
+from shared.outgoing.echo import secrets_in, without
 from shared.outgoing.http import OutgoingAnswer, OutgoingError, OutgoingHttp
 from shared.secrets import Vault
 
@@ -31,11 +31,6 @@ NOT_TAKEN = frozenset({408, 425, 429, 503})
 PERHAPS_TAKEN = frozenset({500, 502, 504})
 """Somebody on the way gave up; what lies behind may have done it."""
 LONGEST_PAUSE = 900.0
-LEAST_SECRET = 4
-"""Characters: what is shorter is part of too many words."""
-LEAST_IN_URL = 8
-"""Likewise of a part of a secret address: `hooks` is none."""
-_PARTS = re.compile(r"[/?&=#;]")
 
 
 def repeatable(action: Mapping[str, Any]) -> bool:
@@ -68,15 +63,9 @@ class Request:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown where a receiver repeats it, the longest first; also as JSON writes it."""
-        found = {*_texts(self.secret_body)}
-        for value in self.secret_headers.values():
-            found |= {value, value.partition(" ")[2] or value}
-        if self.secret_url:
-            rest = self.url.partition("://")[2].partition("/")[2]
-            found |= {rest, *(part for part in _PARTS.split(rest) if len(part) >= LEAST_IN_URL)}
-        found |= {json_text.dump(secret).decode()[1:-1] for secret in found}
-        return tuple(sorted((one for one in found if len(one) >= LEAST_SECRET), key=len, reverse=True))
+        """What must not be shown where a receiver repeats it."""
+        url = self.url if self.secret_url else None
+        return secrets_in(url=url, headers=self.secret_headers, body=self.secret_body)
 
     @property
     def content(self) -> bytes:
@@ -233,21 +222,7 @@ def _judge(answer: OutgoingAnswer, again: bool, secrets: Sequence[str]) -> Acted
 
 def _shown(body: bytes, secrets: Sequence[str]) -> Any:
     """The beginning of an answer. Some receivers repeat what they were sent, and anybody may read this."""
-    text = body.decode("utf-8", "replace")
-    for secret in secrets:  # before it is cut: half a secret is one, too
-        text = text.replace(secret, REDACTED)
-    return masked(redact(text[:SHOWN_CHARACTERS]))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        yield str(value)
+    return masked(redact(without(body.decode("utf-8", "replace"), secrets)[:SHOWN_CHARACTERS]))
 
 
 def _pause(answer: OutgoingAnswer) -> float | None:

@@ -17,6 +17,7 @@ from shared.clock import Clock, iso, parse_iso
 from shared.errors import DeviceAuthenticationError
 from shared.metrics import DELIVERY_ATTEMPTS, DELIVERY_LAG, FIRST_ATTEMPT_WITHIN_SECONDS, in_time
 from shared.observability import redact
+from shared.outgoing.echo import secrets_in, without
 from shared.outgoing.urls import DEFAULT_PORTS
 from shared.storage import Document
 from shared.tracing import Span, span
@@ -119,7 +120,7 @@ class Attempts:
             tried |= {"reason": error.reason, "detail": error.detail}
             tried["ms"] = round((self.clock.now() - now).total_seconds() * 1000)
             return Outcome(False, False, tried)
-        return _judge(reply, tried)
+        return _judge(reply, tried, destination)
 
     async def _carry(self, callback: Callback, destination: Destination, headers: dict[str, str], body: bytes) -> Reply:
         if callback.deliver_via is None:
@@ -167,14 +168,16 @@ def _describe(now: Span, callback: Callback, document: Document, outcome: Outcom
         now.failed(outcome.sentence)
 
 
-def _judge(reply: Reply, tried: dict[str, Any]) -> Outcome:
+def _judge(reply: Reply, tried: dict[str, Any], destination: Destination) -> Outcome:
     status = reply.status
     tried["ms"] = round(reply.ms)
     if status is None:  # a broker has it: there is nothing more to say
         return Outcome(True, False, tried)
     tried["status"] = status
     if reply.body:
-        tried["answer"] = redact(reply.body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")[:SHOWN_CHARACTERS])
+        said = reply.body.decode("utf-8", "replace")
+        secrets = secrets_in(url=destination.url, headers=destination.headers)
+        tried["answer"] = redact(without(said, secrets)[:SHOWN_CHARACTERS])
     if 200 <= status < 300:
         return Outcome(True, False, tried)
     tried |= {"reason": f"http_{status}", "detail": _sentence(status)}

@@ -118,6 +118,24 @@ async def test_secrets_in_an_answer_are_not_kept(stage: Stage) -> None:
     assert "abcdefgh12345" not in str(await stage.only(callback))
 
 
+@pytest.mark.parametrize("before", [0, 490])
+async def test_a_receiver_that_repeats_what_it_was_sent(stage: Stage, before: int) -> None:
+    """The path of such an address is its key, and anybody may read what was answered."""
+    words = Credentials(headers={"x-routing": "q1w2e3r4t5"})
+    callback = await stage.register("/hooks/T0123456/x9y8z7w6v5?code=zyxwvutsrq", credentials=words)
+
+    def echo(seen: Notification) -> web.Response:
+        return web.Response(status=500, text="." * before + f"{seen.headers['x-routing']} {seen.path} is not here")
+
+    stage.receiver.answer = echo
+    await stage.publish()
+    await stage.settle()
+    tried = (await stage.only(callback))["attempts"][0]
+    for secret in ("q1w2", "T012", "x9y8", "zyxw"):
+        assert secret not in tried["answer"]
+    assert before or "is not here" in tried["answer"]
+
+
 async def test_410_discards_and_disables(stage: Stage) -> None:
     callback = await stage.register()
     stage.receiver.answer = 410
