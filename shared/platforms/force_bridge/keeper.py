@@ -95,6 +95,10 @@ class Keeper:
             except OvenbridgeError as err:
                 log.warning("The registrations of %s could not be looked at: %s", connection.id, err.detail)
                 await self._connections.note(connection, err.detail)
+            except Exception:
+                # A fault of ours at one connection: looked at again when its lease is over.
+                log.exception("The registrations of %s could not be looked at", connection.id)
+                await self._connections.note(connection, "It failed unexpectedly; the log of the hub has the details.")
         return count
 
     async def keep(self, connection: PlatformConnection, *, at_once: bool = False) -> bool:

@@ -12,7 +12,7 @@ from shared.errors import OvenbridgeError
 from shared.platforms.force_bridge.services import ForceBridgeRoom
 from shared.services import Services
 from tests.api import Api
-from tests.platforms.force_bridge import FakeForceBridge
+from tests.platforms.force_bridge import CLIENT, SECRET, FakeForceBridge
 from tests.unit.platforms.force_bridge.conftest import Connect
 
 PHASES: dict[str, Any] = {"eventType": "OPERATION_PHASE_CHANGED", "hook_source": "force", "maxRedeliveryAttempts": 5}
@@ -262,3 +262,29 @@ async def test_without_registrations_nothing_is_asked(api: Api, connect: Connect
     await connect()
     await keep(api)
     assert force.asked == []
+
+
+async def test_a_fault_of_ours_at_one_connection_keeps_no_other_waiting(
+    api: Api, connect: Connect, force: FakeForceBridge, hook: str, house: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connect(registrations=[PHASES])
+    first = {
+        "id": "a-first",
+        "platform": "force_bridge",
+        "credentials": {"client_id": CLIENT, "client_secret": SECRET},
+        "options": {"base_url": force.base, "registrations": [PHASES]},
+    }
+    assert (await api.post("/api/v1/connections", json=first)).status == 201
+    keeper = house.platforms.force_bridge.keeper
+    keep_one = keeper.keep
+
+    async def breaks(connection: Any, **more: Any) -> bool:
+        if connection.id == "a-first":
+            raise RuntimeError("a fault")
+        return await keep_one(connection, **more)
+
+    monkeypatch.setattr(keeper, "keep", breaks)
+    assert await keeper.round() == 1
+    assert len(force.callbacks) == 1
+    shown = (await api.get("/api/v1/connections/a-first")).json()
+    assert "the log of the hub has the details" in shown["last_error"]
