@@ -7,9 +7,9 @@ STAMPS := .stamps
 RUNTIME := azure-functions-runtime==1.3.0
 # Azure runs 3.13: where this machine has one, the runtime and unit folders run on it too.
 PYTHON313 := $(shell sh tests/find_python.sh 3.13)
-# More than there are cores: tests wait. Those that start processes wait more than half of their time.
-WORKERS ?= 3
-WAITERS ?= 5
+# More than there are cores: measured with three, each worked less than half of its time and waited the rest.
+WORKERS ?= 5
+ARGS ?=
 PYTEST = $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder --durations=20
 # The tests start hundreds of processes; from source each would begin with compiling it.
 unexport PYTHONDONTWRITEBYTECODE
@@ -24,20 +24,15 @@ run: $(if $(filter azure,$(BACKEND)),$(STAMPS)/dev $(STAMPS)/azurite,$(STAMPS)/l
 
 test: ## install what the tests need and run them all
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target prepared
-ifdef ARGS
-	$(PYTEST) -n $(WORKERS) -m "not benchmark and not quiet" $(ARGS)
-else
-	$(BIN)/python -m pytest -q -n 0 -p no:cacheprovider -m quiet tests/benchmarks
-	$(PYTEST) -n $(WAITERS) -m "(process or long) and not benchmark and not quiet"
-	$(PYTEST) -n $(WORKERS) -m "not process and not long and not benchmark and not quiet"
-endif
+	$(if $(ARGS),,$(BIN)/python -m pytest -q -n 0 -p no:cacheprovider -m quiet tests/benchmarks)
+	$(PYTEST) -n $(WORKERS) -m "not benchmark and not quiet and not soak" $(ARGS)
 
 # Two at a time: much of an installation is waiting.
 prepared: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models peers check $(if $(PYTHON313),test313)
 
-test313: $(STAMPS)/dev313 # the runtime and unit folders on the Python that Azure runs
-	.venv313/bin/python -m pytest -n $(WORKERS) --dist loadgroup --hypothesis-profile=again -m "not benchmark and not process and not long" -p no:cacheprovider tests/runtime tests/unit \
-		--ignore tests/unit/test_architecture.py --ignore tests/unit/test_documents.py
+test313: $(STAMPS)/dev313 # the runtime and unit folders on the Python that Azure runs, one case of each test
+	.venv313/bin/python -m pytest -n 2 --dist loadgroup --hypothesis-profile=again --first-of-each \
+		-m "not benchmark and not process and not long and not soak" -p no:cacheprovider tests/runtime tests/unit
 
 test-api: $(STAMPS)/dev ## ask the running app for a long time what openapi.json allows and forbids
 	SCHEMATHESIS_PHASES=examples,coverage,fuzzing SCHEMATHESIS_EXAMPLES=$(or $(EXAMPLES),100) \
@@ -46,7 +41,8 @@ test-api: $(STAMPS)/dev ## ask the running app for a long time what openapi.json
 bench: $(STAMPS)/dev ## measure, each figure beside a yardstick of the same minute
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-soak: $(STAMPS)/dev ## ten minutes of a relay with 250 devices: its memory stays where it is
+soak: $(STAMPS)/dev $(STAMPS)/azurite ## every step that `make test` samples, and ten minutes of a relay with 250 devices
+	$(PYTEST) -n $(WORKERS) -m soak
 	$(BIN)/python -m tests.benchmarks.relay_memory --seconds 600
 
 check: $(STAMPS)/dev ## lint, format and types

@@ -20,8 +20,18 @@ hypothesis.settings.register_profile("again", max_examples=20)
 """For the second Python: what is found there is about the Python, and not about rare examples."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--first-of-each``: of tests with many sets of parameters the first alone."""
+    parser.addoption("--first-of-each", action="store_true", help="of tests with many sets of parameters, the first")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes long begins first, so that the workers end together."""
+    if config.getoption("--first-of-each"):
+        first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
+        left_out = [item for item in items if first[item.nodeid.partition("[")[0]] is not item]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if first[item.nodeid.partition("[")[0]] is item]
     items.sort(key=_weight, reverse=True)
 
 

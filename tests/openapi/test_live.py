@@ -20,7 +20,7 @@ PATIENCE = 3_600 if "SCHEMATHESIS_EXAMPLES" in os.environ else 280
 pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(PATIENCE + 20)]
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "8")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "3")
 """For each operation."""
 PHASES = os.environ.get("SCHEMATHESIS_PHASES", "examples,fuzzing")
 SAME_AGAIN = "^/(ffwebservice|api/v2)/"

@@ -41,7 +41,13 @@ async def _points(tmp_path: Path, clock: ManualClock, receiver: Receiver) -> Fat
     return fate
 
 
-@pytest.mark.parametrize("publishing", [True, False], ids=["publisher sends again", "publisher is gone"])
+@pytest.mark.parametrize(
+    "publishing",
+    [
+        pytest.param(True, id="publisher sends again"),
+        pytest.param(False, id="publisher is gone", marks=pytest.mark.soak),
+    ],
+)
 async def test_death_at_every_step(tmp_path: Path, clock: ManualClock, receiver: Receiver, publishing: bool) -> None:
     fate = await _points(tmp_path, clock, receiver)
     assert fate.points > 60, fate.passed
