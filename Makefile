@@ -23,12 +23,12 @@ run: $(if $(filter azure,$(BACKEND)),$(STAMPS)/dev $(STAMPS)/azurite,$(STAMPS)/l
 	@$(BIN)/python $(if $(filter azure,$(BACKEND)),-m tests.wire $(BIN)/python) -m local.bakery $(ARGS)
 
 test: ## install what the tests need and run them all
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target prepared
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target prepared
 	$(if $(ARGS),,$(BIN)/python -m pytest -q -n 0 -p no:cacheprovider -m quiet tests/benchmarks)
 	$(PYTEST) -n $(WORKERS) -m "not benchmark and not quiet and not soak" $(ARGS)
 
-# Two at a time: much of an installation is waiting.
-prepared: $(STAMPS)/dev $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models peers check $(if $(PYTHON313),test313)
+# Some at a time, the longest first: much of an installation is waiting.
+prepared: $(STAMPS)/dev $(if $(PYTHON313),test313) check $(STAMPS)/runtime $(STAMPS)/azurite $(STAMPS)/models peers
 
 test313: $(STAMPS)/dev313 # the runtime and unit folders on the Python that Azure runs, one case of each test
 	.venv313/bin/python -m pytest -n 2 --dist loadgroup --hypothesis-profile=again --first-of-each \
