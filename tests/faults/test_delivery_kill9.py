@@ -97,7 +97,7 @@ async def _until_all_arrived(receiver: Receiver, wanted: set[tuple[str, int]], s
                 await receiver.arrived.wait()
 
 
-@pytest.mark.parametrize("lives", [1, 3])
+@pytest.mark.parametrize("lives", [pytest.param(1, marks=pytest.mark.soak), 3])
 async def test_kill_in_the_middle_of_500_pending(tmp_path: Path, lives: int) -> None:
     seed = int(os.environ.get("SEED", str(random.randrange(10**6))))
     chance = random.Random(seed)

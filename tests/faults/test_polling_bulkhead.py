@@ -106,7 +106,7 @@ def p99(values: list[float]) -> float:
     return values[int(0.99 * len(values))]
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.process
 async def test_hanging_ovens_do_not_move_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedule, "TICK_MS", 1_000)

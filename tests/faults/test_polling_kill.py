@@ -68,7 +68,7 @@ async def reading_times(host: HostProcess, n: int) -> list[datetime]:
     return sorted(datetime.fromisoformat(r["reading_time"]) for r in body["readings"])
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.process
 async def test_a_killed_host_polls_on_and_records_nothing_twice(tmp_path: Path) -> None:
     async with farm() as ovens:

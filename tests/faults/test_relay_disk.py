@@ -14,7 +14,7 @@ import pytest
 from tests.faults.host_process import HostProcess, running
 from tests.faults.test_relay import farm, free_port, register, until_all, until_asked
 
-pytestmark = [pytest.mark.process, pytest.mark.long]
+pytestmark = [pytest.mark.process, pytest.mark.soak]
 
 OPEN = resource.RLIM_INFINITY
 
