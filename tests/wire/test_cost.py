@@ -26,7 +26,7 @@ async def test_a_poll_writes_its_reading_and_nothing_else(tmp_path: Path, clock:
     writes = {key: n for key, n in cost.store.items() if key[1] not in ("read", "query")}
     assert writes == {("readings", "create"): cost.count}
     assert cost.queue_sends == 1, "of a batch of up to fifty machines"
-    # Asked by the clock, whatever the number of machines: the planner's queries, and what other systems know of machines.
+    # Asked by the clock, whatever the number of machines: the planner, and what other systems know of machines.
     by_the_clock = sum(cost.store[name, "query"] for name in ("equipment", "connections", "machineContexts"))
     assert cost.store["machineContexts", "query"] <= cost.count, "at most once per tick and process"
     assert cost.store_calls - by_the_clock / cost.count <= 1.6, cost.lines()
