@@ -25,9 +25,9 @@ help: ## show what can be made
 run: $(if $(filter azure,$(BACKEND)),$(STAMPS)/dev $(STAMPS)/azurite,$(STAMPS)/local) ## a living bakery on http://127.0.0.1:7071; Ctrl-C stops it; BACKEND=azure: over Azure's SDKs
 	@$(BIN)/python $(if $(filter azure,$(BACKEND)),-m tests.wire $(BIN)/python) -m local.bakery $(ARGS)
 
-test: ## install what the tests need and run them all
+test: ## install what the tests need and run them; make soak runs what takes many minutes
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target prepared
-	$(if $(ARGS),,$(BIN)/python -m pytest -q -n 0 -p no:cacheprovider -m quiet tests/benchmarks)
+	$(if $(ARGS),,$(BIN)/python -m pytest -q -n 0 -p no:cacheprovider -m quiet tests/benchmarks tests/unit/callbacks/test_lanes.py)
 	$(PYTEST) -n $(WORKERS) -m "not benchmark and not quiet and not soak" $(ARGS)
 
 # Some at a time, the longest first: much of an installation is waiting.
@@ -35,7 +35,7 @@ prepared: $(STAMPS)/dev $(if $(PYTHON313),test313) check $(STAMPS)/runtime $(STA
 
 test313: $(STAMPS)/dev313 # the runtime and unit folders on the Python that Azure runs, one case of each test
 	.venv313/bin/python -m pytest -n 2 --dist loadgroup --hypothesis-profile=again --first-of-each \
-		-m "not benchmark and not process and not long and not soak" -p no:cacheprovider tests/runtime tests/unit
+		-m "not benchmark and not process and not long and not soak and not quiet" -p no:cacheprovider tests/runtime tests/unit
 
 test-api: $(STAMPS)/dev ## ask the running app for a long time what openapi.json allows and forbids
 	SCHEMATHESIS_PHASES=examples,coverage,fuzzing SCHEMATHESIS_EXAMPLES=$(or $(EXAMPLES),100) \
@@ -45,7 +45,7 @@ bench: $(STAMPS)/dev ## measure, each figure beside a yardstick of the same minu
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 soak: $(STAMPS)/dev $(STAMPS)/azurite ## every step that `make test` samples, and ten minutes of a relay with 250 devices
-	$(PYTEST) -n $(WORKERS) -m soak
+	$(PYTEST) -n 2 -m soak
 	$(BIN)/python -m tests.benchmarks.relay_memory --seconds 600
 
 check: $(STAMPS)/dev ## lint, format and types

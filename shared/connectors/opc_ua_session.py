@@ -30,6 +30,7 @@ from shared.signals import SignalValue
 
 __all__ = ["POLICIES", "Door", "NotOpcUa", "bounded"]
 
+log = logging.getLogger("ovenbridge.opc_ua")
 logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)  # it logs every refusal as an error; we say it in words
 
 SESSION_MS = 30_000
@@ -176,8 +177,8 @@ class Door(Client):
         """Close session and channel, in at most so many seconds; then the socket in any case. Never raises."""
         try:
             await bounded(self._leave(), seconds, self.abort)
-        except Exception:  # noqa: BLE001, S110  # the answer is in our hands; how the other side says goodbye is its own
-            pass
+        except Exception as err:  # noqa: BLE001  # the answer is in our hands; how the other side says goodbye is its own
+            log.debug("An OPC UA session did not end in good order: %s", type(err).__name__)
         finally:
             self.abort()
 

@@ -18,6 +18,7 @@ from shared.storage import Document, DocumentStore, Equals
 from shared.storage.newest import NewestFirst
 from shared.tables import Column, Format, render
 from shared.work.sessions import CONTAINER
+from shared.work.sessions_fields import RECORD_FIELDS
 
 if TYPE_CHECKING:
     from shared.blobs import BlobStore
@@ -67,31 +68,12 @@ COLUMNS: tuple[Column, ...] = (
 )
 _AS_THEY_ARE = {
     "id": "id",
-    "revision": "revision",
-    "kind": "kind",
-    "source": "source",
+    **RECORD_FIELDS,
     "connection": "account",
-    "external_id": "externalId",
-    "state": "state",
     "ended": "ended",
-    "title": "title",
     "happened_at": "happenedAt",
-    "started_at": "startedAt",
-    "ended_at": "endedAt",
-    "duration_seconds": "durationSeconds",
-    "idle_seconds": "idleSeconds",
-    "steps_possible": "stepsPossible",
-    "steps_viewed": "stepsViewed",
-    "percent_viewed": "percentViewed",
-    "work_order_id": "workOrderId",
-    "equipment_id": "equipmentId",
-    "equipment_name": "equipmentName",
-    "site": "site",
-    "batch_id": "batchId",
-    "alert_id": "alertId",
     "external_data": "externalData",
     "recorded_at": "firstSeenAt",
-    "changed_at": "changedAt",
     "gone_at": "goneAt",
 }
 

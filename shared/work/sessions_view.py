@@ -8,36 +8,18 @@ from urllib.parse import quote, urlencode
 
 from shared.clock import iso
 from shared.storage import Document
+from shared.work.sessions_fields import RECORD_FIELDS
 
 __all__ = ["record_details", "record_line"]
 
 _LINE = {
     "id": "id",
-    "kind": "kind",
-    "source": "source",
+    **RECORD_FIELDS,
     "connection": "account",
-    "external_id": "externalId",
-    "state": "state",
     "ended": "ended",
-    "title": "title",
-    "started_at": "startedAt",
-    "ended_at": "endedAt",
-    "duration_seconds": "durationSeconds",
-    "idle_seconds": "idleSeconds",
-    "steps_possible": "stepsPossible",
-    "steps_viewed": "stepsViewed",
-    "percent_viewed": "percentViewed",
-    "work_order_id": "workOrderId",
-    "equipment_id": "equipmentId",
-    "equipment_name": "equipmentName",
-    "site": "site",
-    "batch_id": "batchId",
-    "alert_id": "alertId",
     "recorded_at": "firstSeenAt",
-    "changed_at": "changedAt",
     "as_of": "asOf",
     "gone_at": "goneAt",
-    "revision": "revision",
 }
 _CAPTURE = {
     "id": "id",

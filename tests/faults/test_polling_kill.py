@@ -86,8 +86,7 @@ async def test_a_killed_host_polls_on_and_records_nothing_twice(tmp_path: Path) 
             for n in range(OVENS):
                 recorded = await reading_times(host, n)
                 gaps = [(b - a).total_seconds() for a, b in pairwise(recorded)]
-                # What is asked twice for one instant would be milliseconds or a restart apart, not an interval. A
-                # reading has the time of its attempt, and a busy machine is late now and then.
-                assert min(gaps) > INTERVAL / 2, gaps
+                # What is asked twice for one instant would be milliseconds or a restart apart, not an interval.
+                assert min(gaps) > INTERVAL - 1.5, gaps
                 longest = max(b - a for a, b in pairwise(times[f"oven-{n}"]))
                 assert longest < 2 * INTERVAL + 1, "one poll may fall into the pause, not two"

@@ -12,32 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.storage import Document
+from shared.work.sessions_fields import RECORD_FIELDS
 
 __all__ = ["FIELDS", "Missing", "fill", "fill_path", "names_in", "odata_key", "path_value", "problem_with", "words_of"]
 
 FIELDS: Mapping[str, str] = {
+    **RECORD_FIELDS,
     "record_id": "id",
-    "kind": "kind",
-    "external_id": "externalId",
-    "source": "source",
     "account": "account",
-    "state": "state",
-    "title": "title",
-    "started_at": "startedAt",
-    "ended_at": "endedAt",
-    "duration_seconds": "durationSeconds",
-    "idle_seconds": "idleSeconds",
-    "steps_possible": "stepsPossible",
-    "steps_viewed": "stepsViewed",
-    "percent_viewed": "percentViewed",
-    "work_order_id": "workOrderId",
-    "equipment_id": "equipmentId",
-    "equipment_name": "equipmentName",
-    "site": "site",
-    "batch_id": "batchId",
-    "alert_id": "alertId",
-    "revision": "revision",
-    "changed_at": "changedAt",
 }
 """Places, and where their values stand in the record."""
 COMPUTED = ("url", "summary", "captures", "created_id", "idempotency_key")
