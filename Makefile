@@ -45,7 +45,7 @@ bench: $(STAMPS)/dev ## measure, each figure beside a yardstick of the same minu
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 soak: $(STAMPS)/dev $(STAMPS)/azurite ## every step that `make test` samples, and ten minutes of a relay with 250 devices
-	$(PYTEST) -n 2 -m soak
+	$(PYTEST) -n 0 -m soak
 	$(BIN)/python -m tests.benchmarks.relay_memory --seconds 600
 
 check: $(STAMPS)/dev ## lint, format and types
